@@ -1,0 +1,106 @@
+"""What an objective is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pyro.infer import ELBO as PyroELBO
+from torch import Tensor
+
+from .kl import KL, analytic_sites, kl_term
+from .passes import Program
+from .terms import Terms, site_terms
+
+
+@dataclass(frozen=True)
+class Split:
+    r"""The plain ELBO and its two parts, each per example ``(batch,)``, nats.
+
+    .. math:: \text{elbo} = \text{reconstruction} - \text{kl}
+
+    Never weighted, annealed or scaled: what is reported is always the bound itself.
+    """
+
+    elbo: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class Objective(PyroELBO):
+    """A bound to be maximised, as a reduction of the term table.
+
+    It is a ``pyro.infer.ELBO``: use it in stock ``pyro.infer.SVI``, in ``pyro_vae.fit``, or call
+    ``objective.differentiable_loss(model, guide, x)`` yourself. As in Pyro, the loss is the
+    *negative* bound, *summed* over the batch and scaled by subsampling plates.
+
+    To add one: a small class that implements ``bound(terms)``.
+
+    Args:
+        particles: samples of the guide for each example.
+        vectorize: draw them in one pass (see :func:`site_terms`).
+    """
+
+    #: How the KL is taken in what is reported, and in ``bound`` where the objective uses it.
+    kl: KL = "auto"
+
+    def __init__(self, particles: int = 1, vectorize: bool = True) -> None:
+        if not isinstance(particles, int) or particles < 1:
+            raise ValueError(f"particles is a whole number of at least 1, not {particles!r}")
+        super().__init__(num_particles=particles, vectorize_particles=vectorize)
+        self.particles = particles
+        self.vectorize = vectorize
+
+    @abstractmethod
+    def bound(self, terms: Terms) -> Tensor:
+        """The bound, summed over the batch: a scalar whose gradient is the estimator's."""
+
+    def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
+        """The term table with this objective's particles."""
+        options = {"particles": self.particles, "vectorize": self.vectorize}
+        return site_terms(model, guide, *args, **options, **kwargs)
+
+    def split(self, terms: Terms) -> Split:
+        """The plain ELBO of these terms, with its parts."""
+        return split(terms, self.kl)
+
+    def differentiable_loss(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """The negative bound, summed over the batch, for ``backward``."""
+        return -self.bound(self.terms(model, guide, *args, **kwargs))
+
+    def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
+        """The negative bound, summed over the batch."""
+        with torch.no_grad():
+            return self.differentiable_loss(model, guide, *args, **kwargs).item()
+
+    def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
+        """The negative bound, summed over the batch, after adding its gradients to ``.grad``."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
+        return loss.item()
+
+    def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
+        # Pyro's helpers (`_get_traces`) ask for it; ours go through the term table.
+        return self.terms(model, guide, *args, **kwargs).traces[0]
+
+
+def split(terms: Terms, kl: KL = "auto") -> Split:
+    """The plain ELBO of a term table per example, averaged over particles, with its parts."""
+    analytic = analytic_sites(terms, kl)
+    zero = torch.zeros(())
+    reconstruction = sum((_rows(s.log_p) for s in terms.of_kind("observed")), zero)
+    divergence = sum(
+        (_rows(kl_term(s, s.name in analytic)) for s in terms.of_kind("latent", "auxiliary")), zero
+    )
+    reconstruction, divergence = torch.broadcast_tensors(reconstruction, divergence)
+    return Split(reconstruction - divergence, reconstruction, divergence)
+
+
+def _rows(term: Tensor | None) -> Tensor:
+    assert term is not None
+    return term.detach().mean(0)
