@@ -89,7 +89,7 @@ class ConvDecoder(nn.Module):
         self.stem = nn.Linear(numel(self.inputs), numel(self.start))
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
-            extra = tuple(after[i] - (2 * before[i] - 1) for i in (1, 2))
+            extra = (after[1] - (2 * before[1] - 1), after[2] - (2 * before[2] - 1))
             grow = nn.ConvTranspose2d(
                 before[0], after[0], 3, stride=2, padding=1, output_padding=extra
             )

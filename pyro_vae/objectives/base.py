@@ -11,8 +11,8 @@ from pyro.infer import ELBO as PyroELBO
 from torch import Tensor
 
 from .kl import KL, analytic_sites, kl_term
-from .passes import Program
-from .terms import Terms, site_terms
+from .passes import Program, run
+from .terms import Terms
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Objective(PyroELBO):
 
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The term table with this objective's particles."""
-        options = {"particles": self.particles, "vectorize": self.vectorize}
-        return site_terms(model, guide, *args, **options, **kwargs)
+        traces = run(model, guide, args, kwargs, self.particles, self.vectorize)
+        return Terms(traces, self.particles)
 
     def split(self, terms: Terms) -> Split:
         """The plain ELBO of these terms, with its parts."""

@@ -86,7 +86,7 @@ def score_function(terms: Terms) -> Tensor:
         scores = [
             (site, score_parts(site).score_function * common_scale(site))
             for site in guide_trace.nodes.values()
-            if site["type"] == "sample" and not site["fn"].has_rsample
+            if site["type"] == "sample" and not site["fn"].has_rsample  # type: ignore[attr-defined]
         ]
         weight = MultiFrameTensor()
         for name, site in model_trace.nodes.items():

@@ -36,8 +36,8 @@ def run(
     if particles == 1 or not vectorize:
         return [_run(model, guide, args, kwargs) for _ in range(particles)]
     dim = -1 - plate_nesting(model, guide, args, kwargs)
-    plated = [pyro.plate(PARTICLES, particles, dim=dim)(program) for program in (model, guide)]
-    return [_run(*plated, args, kwargs)]
+    model, guide = (pyro.plate(PARTICLES, particles, dim=dim)(f) for f in (model, guide))
+    return [_run(model, guide, args, kwargs)]
 
 
 def _run(

@@ -44,7 +44,7 @@ class SiteTerm:
         self._data = data
         site = self.site
         frames = [frame for frame in site["cond_indep_stack"] if frame.name != PARTICLES]
-        self.plates: tuple[str, ...] = tuple(frame.name for frame in reversed(frames))
+        self.plates: tuple[str, ...] = tuple(frame.name for frame in frames)
         self.event_shape: torch.Size = site["fn"].event_shape
         self.value: Tensor = site["value"]
 

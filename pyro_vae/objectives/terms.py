@@ -110,7 +110,7 @@ def site_terms(
 def find_data_plate(model_trace: Trace) -> str | None:
     """The plate of the examples: around every observed site, ``"data"`` or else the outermost."""
     stacks = [
-        [f.name for f in reversed(site["cond_indep_stack"]) if f.vectorized]
+        [f.name for f in site["cond_indep_stack"] if f.vectorized]
         for name, site in model_trace.nodes.items()
         if site["type"] == "sample" and site["is_observed"] and not _silent(site)
     ]

@@ -1,0 +1,24 @@
+"""Training: joint optimisation of theta and phi, checkpoints, history, loggers."""
+
+from .checkpoint import CheckpointError, load, save
+from .errors import TrainingError
+from .fit import fit
+from .history import History
+from .loggers import FileLogger, Logger, PrintLogger, TensorBoardLogger
+from .validation import validation_elbo
+from .weights import Weights
+
+__all__ = [
+    "CheckpointError",
+    "FileLogger",
+    "History",
+    "Logger",
+    "PrintLogger",
+    "TensorBoardLogger",
+    "TrainingError",
+    "Weights",
+    "fit",
+    "load",
+    "save",
+    "validation_elbo",
+]
