@@ -9,8 +9,9 @@ from .base import Likelihood, as_event
 
 
 class Bernoulli(Likelihood):
-    r"""Independent coins, :math:`p(x|z) = \prod_i \pi_i^{x_i} (1-\pi_i)^{1-x_i}`,
-    :math:`\pi = \mathrm{sigmoid}(f(z))`.
+    r"""Independent coins, for binary data.
+
+    .. math:: p(x|z) = \prod_i \pi_i^{x_i} (1-\pi_i)^{1-x_i}, \qquad \pi = \mathrm{sigmoid}(f(z))
 
     Data are 0 or 1. Grey values in between are outside its support: they are binarised
     (``pyro_vae.data`` does it afresh at every pass), or need another likelihood.

@@ -13,7 +13,9 @@ from .base import Likelihood, as_event
 
 
 class Normal(Likelihood):
-    r"""Independent normals, :math:`p(x|z) = \prod_i \mathcal N(x_i; f_i(z), \sigma_i^2)`.
+    r"""Independent normals, for real data; the noise scale is fixed or learned.
+
+    .. math:: p(x|z) = \prod_i \mathcal N(x_i; f_i(z), \sigma_i^2)
 
     The noise scale :math:`\sigma` decides how reconstruction and KL are balanced: fixing it at 1
     for pixels in [0, 1] is a strong beta-VAE in disguise. So the default learns it.

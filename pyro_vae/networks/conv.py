@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from .base import Network
 from .shapes import Activation, Shape, as_shape, numel, split_batch
 from .shapes import activation as _activation
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Network):
     """Strided convolutions, then one linear layer: images to vectors.
 
     Every layer halves height and width (rounding up). Images come as ``(channels, height,
@@ -30,6 +31,8 @@ class ConvEncoder(nn.Module):
     torch.Size([2, 3, 10])
     """
 
+    images = True
+
     def __init__(
         self,
         inputs: Shape,
@@ -37,8 +40,7 @@ class ConvEncoder(nn.Module):
         channels: Sequence[int] = (32, 64),
         activation: Activation = "silu",
     ) -> None:
-        super().__init__()
-        self.inputs, self.outputs = as_shape(inputs), as_shape(outputs)
+        super().__init__(inputs, outputs)
         sizes = _pyramid(image_shape(self.inputs), as_shape(channels))
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
@@ -56,7 +58,7 @@ class ConvEncoder(nn.Module):
         return self.head(features).reshape(*batch, *self.outputs)
 
 
-class ConvDecoder(nn.Module):
+class ConvDecoder(Network):
     """One linear layer, then transposed convolutions: vectors to images of an exact size.
 
     The mirror of :class:`ConvEncoder`: each layer doubles height and width, trimmed so that the
@@ -75,6 +77,8 @@ class ConvDecoder(nn.Module):
     torch.Size([2, 3, 1, 27, 30])
     """
 
+    images = True
+
     def __init__(
         self,
         inputs: Shape,
@@ -82,8 +86,7 @@ class ConvDecoder(nn.Module):
         channels: Sequence[int] = (64, 32),
         activation: Activation = "silu",
     ) -> None:
-        super().__init__()
-        self.inputs, self.outputs = as_shape(inputs), as_shape(outputs)
+        super().__init__(inputs, outputs)
         sizes = _pyramid(image_shape(self.outputs), as_shape(channels)[::-1])[::-1]
         self.start = sizes[0]
         self.stem = nn.Linear(numel(self.inputs), numel(self.start))

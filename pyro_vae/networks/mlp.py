@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from .base import Network
 from .shapes import Activation, Shape, activation, as_shape, numel, split_batch
 
 
-class MLP(nn.Module):
-    r"""Fully connected layers from events of one shape to events of another.
+class MLP(Network):
+    r"""Fully connected layers.
 
     :math:`h_0 = \mathrm{vec}(x),\; h_{l+1} = a(W_l h_l + b_l)`, with no activation after the
     last layer; an empty ``hidden`` is the affine map of a linear VAE.
@@ -38,8 +39,7 @@ class MLP(nn.Module):
         hidden: Sequence[int] = (400,),
         activation: Activation = "silu",
     ) -> None:
-        super().__init__()
-        self.inputs, self.outputs = as_shape(inputs), as_shape(outputs)
+        super().__init__(inputs, outputs)
         self.layers = _layers(
             [numel(self.inputs), *as_shape(hidden), numel(self.outputs)], activation
         )

@@ -7,16 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyro
-import torch
 from pyro import poutine
 from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from .errors import ProgramError
+from .failures import FAILURES, argument_problems, examples, failure
 from .passes import Program, untouched_randomness
-from .problems import matching_problems, shape_problems, value_problems
-from .registered import ParameterNames, parameter_problems
+from .problems import (
+    density_problems,
+    matching_problems,
+    observed_in_guide,
+    shape_problems,
+    value_problems,
+)
+from .registered import (
+    ParameterNames,
+    graph_alone,
+    parameter_problems,
+    untouched_buffers,
+    used_tensors,
+)
 
 
 @dataclass
@@ -28,6 +41,7 @@ class Checkup:
         model, guide: their traces, ``None`` for a program that could not be run.
         theta, phi: the parameters that the model and the guide register, by name; what both
             register (a prior that uses the guide's network) counts as the guide's.
+        shared: names of what both register.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -35,39 +49,63 @@ class Checkup:
     guide: Trace | None = None
     theta: dict[str, Tensor] = field(default_factory=dict)
     phi: dict[str, Tensor] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)
 
 
 def check(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Checkup:
     """Run the guide, then the model against it, and collect what is wrong.
 
-    Nothing is trained and the random numbers stay as they were. The programs' own parameters
-    are initialised, as by any first run.
+    Nothing is trained; random numbers and buffers stay as they were. The programs' own
+    parameters are initialised, as by any first run.
     """
-    result = Checkup()
-    guide_names, model_names = ParameterNames(), ParameterNames()
+    result = Checkup(list(argument_problems(model, guide, args)))
+    if result.problems:
+        return result
+    p, q = ParameterNames(), ParameterNames()
     # Validation is off so that every problem is found and told in our words, not the first one
     # in a stack of shapes.
-    with pyro.validation_enabled(False), torch.no_grad(), untouched_randomness():
-        result.guide = _trace(guide, "guide", guide_names, result.problems, args, kwargs)
-        if result.guide is not None:
-            replayed = poutine.replay(model, trace=result.guide)
-            result.model = _trace(replayed, "model", model_names, result.problems, args, kwargs)
-        result.phi = guide_names.tensors
-        shared = {id(tensor) for tensor in result.phi.values()}
-        result.theta = {n: t for n, t in model_names.tensors.items() if id(t) not in shared}
-        known = shared | {id(tensor) for tensor in result.theta.values()}
+    quiet = pyro.validation_enabled(False)
+    with quiet, untouched_randomness(), untouched_buffers(model, guide), graph_alone():
+        result.guide = _trace(guide, "guide", q, result.problems, args, kwargs)
+        effect: Any = poutine.unwrap(guide)
+        if result.guide is not None and isinstance(effect, Messenger):
+            # Pyro's effect-based guides run the model themselves, and hold both traces.
+            result.model, result.guide = map(prune_subsample_sites, effect.get_traces())
+        elif result.guide is not None:
+            result.problems += observed_in_guide(result.guide)
+            if not result.problems:
+                replayed = poutine.replay(model, trace=result.guide)
+                result.model = _trace(replayed, "model", p, result.problems, args, kwargs)
+        _parameters(result, p, q)
         if result.guide is not None and result.model is not None:
-            for program, role, names in (
-                (guide, "guide", guide_names),
-                (model, "model", model_names),
-            ):
-                result.problems += parameter_problems(program, role, names, known)
-        if result.model is not None and result.guide is not None:
-            result.problems += matching_problems(result.model, result.guide)
-            result.problems += shape_problems(result.model, "model")
-            result.problems += shape_problems(result.guide, "guide")
-            result.problems += value_problems(result.model)
+            result.problems += _site_problems(result.model, result.guide, examples(args))
+            if not result.problems:
+                known = {id(a) for a in (*args, *kwargs.values())}
+                known |= {id(t) for names in (p, q) for t in names.tensors.values()}
+                used_q = used_tensors(result.guide, except_for=known)
+                used_p = used_tensors(result.model, except_for=known | used_q.keys())
+                result.problems += parameter_problems(used_q, guide, "guide", q)
+                result.problems += parameter_problems(used_p, model, "model", p)
     return result
+
+
+def _site_problems(model: Trace, guide: Trace, examples: int | None) -> list[str]:
+    """Problems of sites; the later kinds are looked for only where the earlier ones are absent."""
+    problems = [
+        *matching_problems(model, guide),
+        *shape_problems(model, "model", examples),
+        *shape_problems(guide, "guide", examples),
+    ]
+    problems = problems or list(value_problems(model))
+    problems = problems or list(density_problems(guide, "guide"))
+    return problems or list(density_problems(model, "model", guide))
+
+
+def _parameters(result: Checkup, p: ParameterNames, q: ParameterNames) -> None:
+    result.phi = q.tensors
+    phi, both = ({id(t) for t in names.tensors.values()} for names in (q, p))
+    result.theta = {name: t for name, t in p.tensors.items() if id(t) not in phi}
+    result.shared = {name for name, t in q.tensors.items() if id(t) in both}
 
 
 def _trace(
@@ -83,14 +121,6 @@ def _trace(
             return prune_subsample_sites(poutine.trace(program).get_trace(*args, **kwargs))
     except ProgramError as error:
         problems.append(str(error))
-    except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
-        # The first line says it; Pyro appends the shapes of every site to it.
-        line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        hint = (
-            "; move that dimension into the event with .to_event(1), or declare its plate"
-            if line.startswith("Shape mismatch inside plate")
-            else ""
-        )
-        shapes = ", ".join(str(tuple(a.shape)) for a in args if isinstance(a, Tensor))
-        problems.append(f"the {role} cannot run on data of shape {shapes}: {line}{hint}")
+    except FAILURES as error:
+        problems.append(failure(error, role, args, kwargs))
     return None

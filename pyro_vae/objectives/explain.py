@@ -1,68 +1,25 @@
-"""The table on the wall: every site of a model and a guide, and what it adds to the bound."""
+"""Every site of a model and a guide, and what it adds to the bound."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import pyro
 import torch
 from pyro.infer import ELBO as PyroELBO
 from pyro.infer import TraceMeanField_ELBO
+from torch import Tensor
 
 from .base import Objective
 from .check import check
 from .elbo import ELBO
 from .errors import ProgramError
+from .explanation import Explanation
 from .kl import KL, analytic_sites, family, kl_term, obstacle
 from .passes import Program, untouched_randomness
+from .registered import untouched_buffers
+from .site import SiteTerm
 from .terms import Terms, site_terms
-
-HEADER = ("site", "kind", "p", "q", "plate", "event", "KL", "gradient", "nats")
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What :func:`explain` found; printing it shows the table.
-
-    Attributes:
-        rows: one tuple of strings a site, in the order of ``HEADER``.
-        notes: how many parameters, how the bound adds up, why a KL is sampled.
-        problems: what is wrong, one line each with the site and the cure.
-    """
-
-    rows: list[tuple[str, ...]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def raise_for_problems(self) -> None:
-        """Raise :class:`ProgramError` with the first problem, if there is one."""
-        if self.problems:
-            more = f" (and {len(self.problems) - 1} more: see explain)" * (len(self.problems) > 1)
-            raise ProgramError(self.problems[0] + more)
-
-    def __str__(self) -> str:
-        table = [HEADER, *self.rows] if self.rows else []
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
-        if lines:
-            lines.insert(1, "  ".join("─" * width for width in widths))
-        lines += self.notes
-        return "\n".join(lines + [f"problem: {line}" for line in self.problems])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        cells = [[f"<td>{escape(cell)}</td>" for cell in row] for row in self.rows]
-        head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
-        body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-        texts = [*self.notes, *(f"problem: {line}" for line in self.problems)]
-        below = "".join(f"<p>{escape(text)}</p>" for text in texts)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 
 def explain(
@@ -95,15 +52,18 @@ def explain(
     ('z', 'latent', 'Normal', 'Normal', 'data', 'scalar', 'analytic')
     """
     objective = ELBO() if objective is None else objective
+    if not isinstance(objective, PyroELBO):
+        raise TypeError(f"objective is an ELBO of ours or of Pyro's, not {objective!r}")
     found = check(model, guide, *args, **kwargs)
     if found.problems:
         return Explanation(problems=found.problems)
-    with torch.no_grad(), pyro.validation_enabled(False), untouched_randomness(seed):
-        terms = site_terms(model, guide, *args, **kwargs)
-        explanation = _explain(terms, objective)
-    count = [sum(t.numel() for t in group.values()) for group in (found.theta, found.phi)]
-    parameters = f"parameters: theta {count[0]:,} (model), phi {count[1]:,} (guide)"
-    explanation.notes.insert(0, parameters)
+    quiet, same = pyro.validation_enabled(False), untouched_buffers(model, guide)
+    with torch.no_grad(), quiet, same, untouched_randomness(seed):
+        explanation = _explain(site_terms(model, guide, *args, **kwargs), objective)
+    theta, phi = (sum(t.numel() for t in group.values()) for group in (found.theta, found.phi))
+    shared = sum(found.phi[name].numel() for name in found.shared)
+    also = f", of which {shared:,} are the model's too" if shared else ""
+    explanation.notes.insert(0, f"parameters: theta {theta:,} (model), phi {phi:,} (guide{also})")
     return explanation
 
 
@@ -117,40 +77,70 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
         analytic = analytic_sites(terms, "auto")
     total, parts = 0.0, []
     for site in terms.values():
-        latent = site.kind != "observed"
-        if latent:
-            value = -kl_term(site, site.name in analytic)
-        else:
-            assert site.log_p is not None
-            value = site.log_p
+        value = _contribution(site, site.name in analytic)
         nats = value.mean().item() if site.per_example else value.sum().item()
         if not value.isfinite().all():
-            result.problems.append(f"site {site.name!r} has a log-probability that is not finite")
-        total += nats
-        result.rows.append(
-            (
-                site.name,
-                site.kind,
-                family(site.p) if site.p is not None else "",
-                family(site.q) if site.q is not None else "",
-                ", ".join(site.plates) or "none",
-                "×".join(map(str, site.event_shape)) or "scalar",
-                ("analytic" if site.name in analytic else "sampled") if latent else "",
-                ("pathwise" if site.reparameterized else "score function") if latent else "",
-                f"{nats:.2f}",
+            result.problems.append(
+                f"site {site.name!r} adds {nats} nats: the guide's {family(site.q)} can draw what "
+                f"the model's {family(site.p)} cannot; give them families of one support"
             )
-        )
-        parts.append(f"{'−' if nats < 0 else '+'} {abs(nats):.2f}")
-        if latent and mode == "auto" and site.name not in analytic and site.kind == "latent":
+        total += nats
+        result.rows.append(_row(site, site.name in analytic, nats))
+        parts.append(f"{'-' if nats < 0 else '+'} {abs(nats):.2f}")
+        if site.kind == "latent" and mode == "auto" and site.name not in analytic:
             result.notes.append(f"KL of {site.name!r} is sampled: {obstacle(terms, site)}")
-    if not any(site.per_example for site in terms.values()):
+    result.notes.extend(_scale_notes(terms))
+    if not terms.of_kind("observed"):
+        result.problems.append(
+            "the model observes nothing: give the data to a site, pyro.sample(..., obs=x)"
+        )
+    elif not any(site.per_example for site in terms.values()):
         result.problems.append(
             "no plate holds the examples, so the bound is not one per example: put "
             '`with pyro.plate("data", len(x)):` around the observed site'
         )
-    summed = " ".join(parts).removeprefix("+ ")
-    result.notes.append(f"ELBO = {summed} = {total:.2f} nats per example")
+    summed = " ".join(parts).removeprefix("+ ").replace("- ", "-", parts[0].startswith("-"))
+    shared = [repr(site.name) for site in terms.values() if not site.per_example]
+    once = f" (with {', '.join(shared)}, which all examples share, in full)" * bool(shared)
+    result.notes.append(f"ELBO = {summed} = {total:.2f} nats per example{once}")
     return result
+
+
+def _contribution(site: SiteTerm, analytic: bool) -> Tensor:
+    """What the site adds to the ELBO, ``(particles, batch)``."""
+    if site.kind != "observed":
+        return -kl_term(site, analytic)
+    assert site.log_p is not None
+    return site.log_p
+
+
+def _row(site: SiteTerm, analytic: bool, nats: float) -> tuple[str, ...]:
+    latent, factor = site.kind != "observed", family(site.p) == "Unit"
+    return (
+        site.name,
+        "factor" if factor else site.kind,
+        "" if site.p is None or factor else family(site.p),
+        "" if site.q is None else family(site.q),
+        ", ".join(site.plates) or "none",
+        "" if factor else "×".join(map(str, site.event_shape)) or "scalar",
+        ("analytic" if analytic else "sampled") if latent else "",
+        ("pathwise" if site.reparameterized else "score function") if latent else "",
+        f"{nats:.2f}",
+    )
+
+
+def _scale_notes(terms: Terms) -> list[str]:
+    """Sites that the objective counts more or less than once."""
+    groups: dict[float, list[str]] = {}
+    for site in terms.values():
+        scale = float(site.scale_p if site.p is not None else site.scale_q)
+        groups.setdefault(scale, []).append(repr(site.name))
+    return [
+        f"the objective counts {', '.join(names)} {scale:g} times (subsampling or poutine.scale); "
+        "the nats above are unscaled"
+        for scale, names in groups.items()
+        if scale != 1
+    ]
 
 
 def kl_mode(objective: PyroELBO) -> KL:

@@ -53,8 +53,7 @@ def regions(log_prob: LogProb, levels: Sequence[float], reach: float, like: Tens
     from contourpy import contour_generator
 
     x, y, density = _zoomed(log_prob, *_covering(log_prob, reach, like), like)
-    falling = np.sort(density.ravel())[::-1]
-    mass = np.cumsum(falling) / falling.sum()
+    falling, mass = _ranked(density)
     # Just under the density, so that a flat one (uniform) has an edge to draw; where it is flat
     # the levels share that edge, and the largest names it.
     last = len(falling) - 1
@@ -63,10 +62,8 @@ def regions(log_prob: LogProb, levels: Sequence[float], reach: float, like: Tens
         for level in sorted(levels)
     }
     lines = contour_generator(x, y, density, line_type="Separate")
-    return [
-        Region(level, [np.asarray(edge) for edge in lines.lines(height)])
-        for height, level in heights.items()
-    ]
+    edges = {level: lines.lines(height) for height, level in heights.items()}
+    return [Region(level, [np.asarray(edge) for edge in e]) for level, e in edges.items() if e]
 
 
 def draw(ax: Axes, found: list[Region]) -> None:
@@ -77,7 +74,8 @@ def draw(ax: Axes, found: list[Region]) -> None:
         points = np.concatenate(region.edges)
         y = points[:, 1]
         top = points[y >= y.max() - 1e-6 * np.ptp(y)]
-        text = ax.text(*top[len(top) // 2], f"{100 * region.level:g} %", zorder=4)
+        at = top[len(top) // 2]
+        text = ax.text(at[0], at[1], f"{100 * region.level:g} %", zorder=4)
         text.set(fontsize=_style.TICK, color=_style.INK, ha="center", va="center")
         text.set_bbox({"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.9})
 
@@ -104,6 +102,12 @@ def _evaluate(log_prob: LogProb, x: np.ndarray, y: np.ndarray, like: Tensor) -> 
     return np.exp(logs - logs.max()).reshape(len(y), len(x))
 
 
+def _ranked(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return densities from the highest down, and the share of the mass held so far."""
+    falling = np.sort(density.ravel())[::-1]
+    return falling, np.cumsum(falling) / falling.sum()
+
+
 def _covering(
     log_prob: LogProb, reach: float, like: Tensor
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -123,11 +127,12 @@ def _zoomed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Narrow the grid to where the mass is: a narrow prior would fall between coarse points."""
     for _ in range(12):
-        held = density > 1e-5
+        falling, mass = _ranked(density)
+        held = density >= falling[min(int(np.searchsorted(mass, 0.99995)), density.size - 1)]
         across, along = np.flatnonzero(held.any(axis=0)), np.flatnonzero(held.any(axis=1))
         left, right = max(across[0] - 2, 0), min(across[-1] + 2, len(x) - 1)
         low, high = max(along[0] - 2, 0), min(along[-1] + 2, len(y) - 1)
-        if max(right - left, high - low) > 0.6 * POINTS:
+        if min(right - left, high - low) > 0.6 * POINTS:
             break
         x, y = np.linspace(x[left], x[right], POINTS), np.linspace(y[low], y[high], POINTS)
         density = _evaluate(log_prob, x, y, like)

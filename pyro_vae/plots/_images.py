@@ -70,14 +70,15 @@ def colours(
             f"{name} holds whole numbers up to {high:g}, above vmax={vmax:g}: pass "
             f"vmax={high:g}, or vmax=None for the range of the data"
         )
-    bottom = low if vmin is None else float(vmin)
-    top = high if vmax is None else float(vmax)
-    if vmin is None or vmax is None:
-        top = top if top > bottom else bottom + 1.0
-    if not top > bottom:
+    if vmin is not None and vmax is not None and not vmax > vmin:
         raise ValueError(f"vmin={vmin} must be below vmax={vmax}")
+    # A limit that the data set must still leave a range, constant images included.
+    if vmin is None:
+        vmin = low if vmax is None or low < vmax else vmax - 1.0
+    if vmax is None:
+        vmax = high if high > vmin else vmin + 1.0
     missing = np.isnan(images).any(axis=1)
-    unit = np.clip((np.nan_to_num(images, nan=bottom) - bottom) / (top - bottom), 0.0, 1.0)
+    unit = np.clip((np.where(np.isnan(images), vmin, images) - vmin) / (vmax - vmin), 0.0, 1.0)
     if unit.shape[1] == 3:
         rgb = np.moveaxis(unit, 1, -1).copy()
     elif cmap == "gray":

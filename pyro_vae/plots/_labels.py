@@ -37,9 +37,9 @@ def colouring(labels: Any, n: int) -> Colouring | None:
             f"labels must be one for each of the {n} points, got shape {array.shape}"
             + ("; of one-hot rows pass labels.argmax(-1)" if array.ndim == 2 else "")
         )
-    if array.dtype.kind == "b":
+    if array.dtype.kind not in "iuf":
         array = array.astype(str)
-    if array.dtype.kind in "iuf":
+    else:
         array = finite(array, "labels")
         if np.any(array != np.round(array)) or len(np.unique(array)) > CLASSES:
             return Colouring((), array)
@@ -88,6 +88,6 @@ def legend(ax: Axes, classes: list[Line2D], others: list[Line2D]) -> None:
         style |= {"bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0, "loc": "upper left"}
         style |= {"ncols": 1 + (len(classes) + len(others) - 1) // 20}
     else:
-        style |= {"loc": "upper right"}
+        style |= {"loc": "upper right", "frameon": True, "edgecolor": "none"}
     if classes or others:
         ax.legend(handles=[*classes, *others], **style)

@@ -132,7 +132,9 @@ def traversals(
     start = start[0] if start.ndim == 2 and len(start) == 1 else start
     if start.ndim != 1 or len(start) == 0:
         raise ValueError(f"z must be one latent vector (latent,), got shape {tuple(start.shape)}")
-    chosen = range(min(10, len(start))) if dims is None else torch.as_tensor(dims).tolist()
+    chosen = (
+        range(min(10, len(start))) if dims is None else torch.as_tensor(dims).flatten().tolist()
+    )
     rows = [whole(d, "dims", 0) for d in chosen]
     if not rows or max(rows) >= len(start):
         raise ValueError(f"dims must name dimensions 0 to {len(start) - 1} of z, got {rows}")

@@ -107,7 +107,10 @@ def curves(
 def _column(values: Any, name: str) -> np.ndarray:
     """One column of the history, None read as NaN."""
     if isinstance(values, Sequence) and not isinstance(values, str):
-        values = [np.nan if value is None else float(value) for value in values]
+        try:
+            values = [np.nan if value is None else float(value) for value in values]
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"history[{name!r}] must hold numbers or None: {error}") from error
     array = numbers(values, f"history[{name!r}]")
     if array.ndim != 1:
         raise ValueError(f"history[{name!r}] must be one value for each epoch, got {array.shape}")

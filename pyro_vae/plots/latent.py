@@ -58,6 +58,8 @@ def latent_scatter(
     codes = finite(z, "z")
     if codes.ndim != 2 or codes.shape[1] < 2 or len(codes) == 0:
         raise ValueError(f"z must be (n, latent) with latent at least 2, got shape {codes.shape}")
+    if len(dims) != 2:
+        raise ValueError(f"dims must name two dimensions of z, got {tuple(dims)}")
     i, j = (whole(d, "dims", 0) for d in dims)
     if max(i, j) >= codes.shape[1]:
         raise ValueError(f"dims={tuple(dims)} lie outside the {codes.shape[1]} dimensions of z")

@@ -10,7 +10,9 @@ from .base import Posterior
 
 
 class DiagonalNormal(Posterior):
-    r"""Independent normals, :math:`q(z|x) = \prod_d \mathcal N(z_d; \mu_d(x), \sigma_d(x)^2)`.
+    r"""Independent normals: the mean-field family of the first VAE.
+
+    .. math:: q(z|x) = \prod_d \mathcal N(z_d; \mu_d(x), \sigma_d(x)^2)
 
     The network's output is cut in two halves, :math:`\mu` and :math:`s`, with
     :math:`\sigma = \mathrm{softplus}(s) + \sigma_\min`: unlike :math:`e^{s}`, it cannot overflow

@@ -9,7 +9,9 @@ from .base import Prior
 
 
 class StandardNormal(Prior):
-    r"""Independent standard normals, :math:`p(z) = \prod_d \mathcal N(z_d; 0, 1)`.
+    r"""Independent standard normals.
+
+    .. math:: p(z) = \prod_d \mathcal N(z_d; 0, 1)
 
     Kingma and Welling 2014, *Auto-Encoding Variational Bayes*.
 

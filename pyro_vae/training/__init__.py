@@ -5,6 +5,7 @@ from .errors import TrainingError
 from .fit import fit
 from .history import History
 from .loggers import FileLogger, Logger, PrintLogger, TensorBoardLogger
+from .restore import load_weights
 from .validation import validation_elbo
 from .weights import Weights
 
@@ -19,6 +20,7 @@ __all__ = [
     "Weights",
     "fit",
     "load",
+    "load_weights",
     "save",
     "validation_elbo",
 ]

@@ -67,10 +67,10 @@ def make_optimizer(
     if not groups:
         raise ValueError("model and guide register no trainable parameters; nothing to optimise")
     if isinstance(optim, PyroOptim):
-        return optim.pt_optim_constructor(groups, **options)
+        return optim.pt_optim_constructor(groups, **options)  # type: ignore[operator]
     if optim is None:
         return Adam(groups, fused=_fusable(groups))
-    return optim(groups)  # type: ignore[operator]
+    return optim(groups)
 
 
 def make_schedule(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRScheduler:

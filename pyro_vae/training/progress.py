@@ -12,6 +12,7 @@ from typing import Any, SupportsFloat
 
 _SECONDS_BETWEEN_REPAINTS = 0.1
 _LABELS = {"elbo": "ELBO", "reconstruction": "rec", "kl": "KL", "valid_elbo": "valid"}
+_BAR = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} "
 _WIDTH_OF_BAR_AND_TIMES = 25
 
 
@@ -56,7 +57,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._bar_wanted:
-            self._bar = _new_bar(self._total * self._steps, self._done)
+            self._bar = _new_bar(self._total * self._steps, self._done, self._left() + _BAR)
         return self
 
     def __exit__(
@@ -111,9 +112,12 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
             self._unprinted = ""
 
-    def _repaint(self, terms: list[str], note: str = "") -> None:
+    def _left(self) -> str:
         epoch = min(self._done // self._steps + 1, self._total)
-        left = f"epoch {epoch:>{len(str(self._total))}}/{self._total} "
+        return f"epoch {epoch:>{len(str(self._total))}}/{self._total} "
+
+    def _repaint(self, terms: list[str], note: str = "") -> None:
+        left = self._left()
         # In a narrow window the least important is left out, instead of a line cut in a number.
         shorter = [terms[:count] for count in range(len(terms), 0, -1)]
         choices = (
@@ -122,7 +126,7 @@ class Progress:
         room = (self._bar.format_dict["ncols"] or 1000) - len(left) - _WIDTH_OF_BAR_AND_TIMES
         right = next((text for text in map(" ".join, choices) if len(text) <= room), choices[-1][0])
         right = right.replace("{", "{{").replace("}", "}}")
-        self._bar.bar_format = left + "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} " + right
+        self._bar.bar_format = left + _BAR + right
         self._bar.update(self._done - self._bar.n)
         self._next_repaint = time.monotonic() + _SECONDS_BETWEEN_REPAINTS
 
@@ -141,10 +145,11 @@ def _has_screen() -> bool:
     return terminal or hasattr(shell, "kernel")
 
 
-def _new_bar(total: int, done: int) -> Any:
+def _new_bar(total: int, done: int, layout: str) -> Any:
     with warnings.catch_warnings():
         # A notebook without ipywidgets gets the plain bar, which is good enough not to nag.
         warnings.filterwarnings("ignore", message="IProgress not found")
         from tqdm.auto import tqdm
     # With these intervals each update paints: when to is decided above, together with the text.
-    return tqdm(total=total, initial=done, mininterval=0, miniters=0, dynamic_ncols=True)
+    settings = {"mininterval": 0, "miniters": 0, "dynamic_ncols": True}
+    return tqdm(total=total, initial=done, bar_format=layout, **settings)

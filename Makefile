@@ -1,0 +1,28 @@
+# Every target builds .venv by itself; a stamp file says whether it is up to date.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: train test check docs bench clean
+.DELETE_ON_ERROR:
+
+.venv/stamp: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+train: .venv/stamp  ## train a VAE on the embedded digits, into runs/digits
+	$(BIN)/pyro-vae train --data digits --epochs 60 --out runs/digits --overwrite true
+
+test: .venv/stamp  ## the tests, without those marked slow, gpu or network
+	$(BIN)/pytest -q -m "not slow and not gpu and not network" tests
+
+check: .venv/stamp  ## lint, format, types, import direction, doctests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_imports.py
+	$(BIN)/pytest -q --doctest-modules pyro_vae
+
+clean:
+	rm -rf .venv runs dist build

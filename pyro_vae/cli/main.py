@@ -1,0 +1,75 @@
+"""``pyro-vae``: the commands, and what happens when one cannot be carried out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+COMMANDS = {
+    "train": "train a VAE and leave a run folder",
+    "resume": "go on with a run that was interrupted, or for more epochs",
+    "evaluate": "ELBO, reconstruction, KL and NLL of a run on its test data",
+    "sample": "draw from the model of a run, into a picture or a file",
+    "plot": "draw the pictures of a run",
+    "explain": "show each site of a run's programs and what it adds to the bound",
+    "list": "the parts that one can name, with a line each",
+    "data": "the data sets: list them, fetch one",
+}
+
+USAGE = """usage: pyro-vae COMMAND [options]
+
+Variational autoencoders as explicit probabilistic programs in Pyro.
+
+commands:
+{commands}
+
+Help on a command: pyro-vae COMMAND --help
+First steps:       pyro-vae train --data digits
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command; errors are one line on stderr and exit code 2, no traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(words))
+
+
+def run(words: list[str]) -> int:
+    """Run a command and return its exit code."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        lines = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands=lines), end="")
+        return 0
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"pyro-vae {version('pyro-vae')}")
+        return 0
+    if words[0] not in COMMANDS:
+        names = ", ".join(COMMANDS)
+        print(f"pyro-vae: unknown command {words[0]!r}; choose from {names}", file=sys.stderr)
+        return 2
+    try:
+        command = importlib.import_module(f"pyro_vae.cli.{words[0]}")
+        command.main(words[1:])
+    except KeyboardInterrupt:
+        print("\npyro-vae: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `pyro-vae list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except Exception as error:  # the one place where every error becomes a line
+        if "--debug" in words:
+            traceback.print_exc()
+        line = " ".join(str(error).split()) or type(error).__name__
+        known = isinstance(error, ValueError | OSError | TypeError | RuntimeError | ImportError)
+        named = line if known or type(error).__name__ == "UsageError" else repr(error)
+        print(f"pyro-vae {words[0]}: error: {named}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,137 @@
+"""What the model makes from its prior, or from latents that one chooses."""
+
+from __future__ import annotations
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from pyro_vae.objectives.passes import Program
+
+from .capacity import capacity
+from .checks import count, told_in_one_line
+from .inputs import parts, prepare
+from .reconstruction import observation
+from .sites import latent_site
+from .undisturbed import undisturbed
+
+
+def generate(
+    model: Program,
+    like: Tensor,
+    n: int = 64,
+    *others: Tensor,
+    mean: bool = True,
+    site: str | None = None,
+    seed: int = 0,
+) -> Tensor:
+    r"""Ancestral samples: :math:`z \sim p(z)`, then the mean of :math:`p(x|z)`, or a draw.
+
+    The model itself runs, with its observations undone (``poutine.uncondition``).
+
+    Args:
+        model: any Pyro program, called as ``model(x, *others)``.
+        like: ``(anything, *event)``: only its event shape, type and device are read.
+        n: how many.
+        others: further arguments of the model (labels to generate for, say), each ``(n, ...)``.
+        mean: ``False`` for a draw from p(x|z) in place of its mean.
+        site: the observed site, where there are several.
+        seed: of the draws.
+
+    Returns:
+        ``(n, *event)``.
+
+    >>> import pyro, pyro.distributions as dist
+    >>> def model(x):
+    ...     with pyro.plate("data", len(x)):
+    ...         z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    ...         pyro.sample("x", dist.Normal(z.sum(-1), 0.1), obs=x)
+    >>> generate(model, torch.zeros(1), n=3).shape
+    torch.Size([3])
+    """
+    dummies = _dummies(like, count(n, "n"))
+    return _observe(model, prepare((model,), dummies, others), not mean, site, seed)
+
+
+def decode(
+    model: Program,
+    like: Tensor,
+    z: Tensor,
+    *others: Tensor,
+    site: str = "z",
+    observed: str | None = None,
+    seed: int = 0,
+) -> Tensor:
+    r"""The mean of :math:`p(x|z)` at latents that one chooses (``poutine.condition``).
+
+    Args:
+        model: any Pyro program, called as ``model(x, *others)``.
+        like: ``(anything, *event)``: only its event shape, type and device are read.
+        z: values of the latent site, ``(*batch, latent)``; flattened to one batch.
+        others: further arguments of the model, each as long as that batch.
+        site: the latent site that takes them; other latents are drawn from the model.
+        observed: the observed site, where there are several.
+        seed: of those draws.
+
+    Returns:
+        ``(prod(batch), *event)``.
+
+    Raises:
+        ProgramError: the model has no such latent site.
+        ValueError: the values have another event shape than the site.
+
+    >>> import pyro, pyro.distributions as dist
+    >>> def model(x):
+    ...     with pyro.plate("data", len(x)):
+    ...         z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    ...         pyro.sample("x", dist.Normal(z.sum(-1), 0.1), obs=x)
+    >>> decode(model, torch.zeros(1), torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
+    tensor([1., 5.])
+    """
+    one = prepare((model,), _dummies(like, 1), [other[:1] for other in others])
+    with undisturbed(model, seed=seed), told_in_one_line("model", one):
+        node = latent_site(poutine.trace(model).get_trace(*one), site, "model")
+    event = tuple(node["fn"].event_shape)
+    if tuple(z.shape[z.dim() - len(event) :]) != event:
+        raise ValueError(
+            f"z has shape {tuple(z.shape)}, but one value of site {site!r} has shape {event}"
+        )
+    if z.numel() == 0:
+        raise ValueError(f"z holds no values (its shape is {tuple(z.shape)})")
+    flat = z.reshape(-1, *event).to(node["value"])
+    return _observe(
+        model,
+        prepare((model,), _dummies(like, len(flat)), (*others, flat)),
+        False,
+        observed,
+        seed,
+        site,
+    )
+
+
+def _observe(
+    model: Program,
+    arguments: tuple[Tensor, ...],
+    samples: bool,
+    observed: str | None,
+    seed: int,
+    latent: str | None = None,
+) -> Tensor:
+    def run(*part: Tensor) -> poutine.Trace:
+        program = poutine.uncondition(model)
+        if latent is not None:
+            program = poutine.condition(program, data={latent: part[-1]})
+            part = part[:-1]
+        with told_in_one_line("model", part):
+            return poutine.trace(program).get_trace(*part)
+
+    with undisturbed(model, seed=seed):
+        rows = capacity(run, arguments).rows(len(arguments[0]))
+        done = [observation(run(*p), samples, observed, p) for p in parts(arguments, rows)]
+    return torch.cat(done)
+
+
+def _dummies(like: Tensor, n: int) -> Tensor:
+    if not isinstance(like, Tensor) or like.dim() == 0:
+        raise TypeError("like is a tensor (anything, *event) that shows the shape of one example")
+    return like.new_zeros(n, *like.shape[1:])
