@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -15,8 +15,9 @@ class Likelihood(nn.Module):
     To add one: a file with one class that
 
     * takes the ``network`` that maps z to the family's parameters, then what configures it;
-    * says in ``outputs(shape)`` the event shape that the network must put out for data of event
-      shape ``shape``, so that the command line can build the network;
+    * says in ``outputs(shape, **options)`` the event shape that the network must put out for
+      data of event shape ``shape``, so that the command line can build the network; ``options``
+      are the constructor's own, and a class names those that change it (``components=5, **_``);
     * names in ``values`` the kind of data that it is a density of: ``"binary"``, ``"grey"``
       (the open or closed unit interval), ``"counts"`` or ``"real"``;
     * implements ``forward(z) -> distribution`` with batch shape ``z.shape[:-1]`` and the data's
@@ -27,7 +28,7 @@ class Likelihood(nn.Module):
 
     @staticmethod
     @abstractmethod
-    def outputs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    def outputs(shape: tuple[int, ...], **options: Any) -> tuple[int, ...]:
         """Event shape of the network's output for data of event shape ``shape``."""
 
     @abstractmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro.distributions as dist
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ class Bernoulli(Likelihood):
         self.network = network
 
     @staticmethod
-    def outputs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    def outputs(shape: tuple[int, ...], **options: Any) -> tuple[int, ...]:
         return shape
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:

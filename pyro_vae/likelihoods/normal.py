@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import pyro.distributions as dist
 import torch
@@ -67,7 +67,7 @@ class Normal(Likelihood):
             raise ValueError(f"scale is a number, 'shared' or 'per-dimension', not {scale!r}")
 
     @staticmethod
-    def outputs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    def outputs(shape: tuple[int, ...], **options: Any) -> tuple[int, ...]:
         return shape
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:

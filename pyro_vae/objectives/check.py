@@ -67,10 +67,13 @@ def check(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Checkup:
     quiet = pyro.validation_enabled(False)
     with quiet, untouched_randomness(), untouched_buffers(model, guide), graph_alone():
         result.guide = _trace(guide, "guide", q, result.problems, args, kwargs)
-        effect: Any = poutine.unwrap(guide)
+        effect = poutine.unwrap(guide)
         if result.guide is not None and isinstance(effect, Messenger):
             # Pyro's effect-based guides run the model themselves, and hold both traces.
-            result.model, result.guide = map(prune_subsample_sites, effect.get_traces())
+            result.model, result.guide = map(
+                prune_subsample_sites,
+                effect.get_traces(),  # type: ignore[attr-defined]
+            )
         elif result.guide is not None:
             result.problems += observed_in_guide(result.guide)
             if not result.problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro.distributions as dist
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -39,7 +41,7 @@ class DiagonalNormal(Posterior):
         self.min_scale = min_scale
 
     @staticmethod
-    def outputs(latent: int) -> tuple[int, ...]:
+    def outputs(latent: int, **options: Any) -> tuple[int, ...]:
         return (2 * latent,)
 
     def forward(self, x: Tensor) -> dist.TorchDistribution:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pyro.infer import ELBO as PyroELBO
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vae.objectives import (
     Checkup,
@@ -17,38 +18,94 @@ from pyro_vae.objectives import (
     untouched_randomness,
 )
 
+from .arguments import transformed
+from .modules import called_modules, evaluation_mode
+
+#: Examples that are looked at together.
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The programs' parameters and first traces, and the modules that ran."""
+
+    checkup: Checkup
+    called: list[nn.Module]
+
 
 def examine(
     model: Callable[..., Any],
     guide: Callable[..., Any],
     train: tuple[Tensor, ...],
+    valid: tuple[Tensor, ...] | None,
     transform: Callable[[Tensor], Tensor] | None,
     objective: PyroELBO,
     batch_size: int,
-) -> Checkup:
-    """Check the programs on the first mini-batch, and every example against the support.
+) -> Examined:
+    """Check the programs on a first and a last mini-batch, and every example against the support.
 
-    Raises :class:`pyro_vae.objectives.ProgramError` with the first problem: one line that names
-    the site and the cure.
+    Parameters that do not exist yet are made; nothing else changes, buffers and random numbers
+    included. Raises :class:`pyro_vae.objectives.ProgramError` with the first problem: one line
+    that names the site and the cure.
     """
-    with untouched_randomness():
-        batch = transformed(tuple(t[:batch_size] for t in train), transform)
-        explain(model, guide, *batch, objective=objective).raise_for_problems()
-        found = check(model, guide, *batch)
-        everything = transformed(train, transform)
+    with untouched_randomness(), called_modules() as called:
+        first = transformed(tuple(t[:batch_size] for t in train), transform)
+        explain(model, guide, *first, objective=objective).raise_for_problems()
+        found = check(model, guide, *first)
+        rest = len(train[0]) % batch_size
+        if rest and rest < len(train[0]):
+            # Smaller than the others, which batch norm or a plate of fixed size may not bear.
+            last = transformed(tuple(t[-rest:] for t in train), transform)
+            _raise_first(check(model, guide, *last).problems, f"the last mini-batch, of {rest}: ")
+        _look_at_all(model, guide, first, train, transform, found, "")
+        if valid is not None:
+            with evaluation_mode(model, guide):
+                few = tuple(t[:batch_size] for t in valid)
+                seen = check(model, guide, *few)
+                _raise_first(seen.problems, "validation: ")
+                _look_at_all(model, guide, few, valid, None, seen, "validation: ")
+    return Examined(found, called)
+
+
+def _look_at_all(
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    batch: tuple[Tensor, ...],
+    everything: tuple[Tensor, ...],
+    transform: Callable[[Tensor], Tensor] | None,
+    found: Checkup,
+    where: str,
+) -> None:
+    """Every example of every observed site, without a run of the programs where that can be."""
     assert found.model is not None
-    for name, site in found.model.nodes.items():
-        # A site that observes the argument as it is: all of it can be checked without a run.
-        observed = site["type"] == "sample" and site["is_observed"]
-        for argument, whole in zip(batch, everything, strict=True):
-            if observed and site["value"] is argument:
-                for problem in observation_problems(name, whole, site["fn"]):
-                    raise ProgramError(problem)
-    return found
+    chunks = zip(*(t.split(CHUNK) for t in everything), strict=True)
+    observed = {
+        name: site
+        for name, site in found.model.nodes.items()
+        if site["type"] == "sample" and site["is_observed"] and isinstance(site["value"], Tensor)
+    }
+    given = {name: _argument(site["value"], batch) for name, site in observed.items()}
+    for chunk in chunks:
+        now = transformed(chunk, transform)
+        if None in given.values() and len(everything[0]) > len(batch[0]):
+            # The program makes something of its data before it observes it.
+            _raise_first(check(model, guide, *now).problems, where)
+        for name, site in observed.items():
+            number = given[name]
+            if number is not None:
+                value = now[number].reshape(len(now[number]), *site["value"].shape[1:])
+                _raise_first(observation_problems(name, value, site["fn"]), where)
 
 
-def transformed(
-    batch: tuple[Tensor, ...], transform: Callable[[Tensor], Tensor] | None
-) -> tuple[Tensor, ...]:
-    """The batch as the programs see it: the transform acts on its first part."""
-    return batch if transform is None else (transform(batch[0]), *batch[1:])
+def _argument(value: Tensor, batch: tuple[Tensor, ...]) -> int | None:
+    """Which argument a site observes as it is, or in another shape."""
+    for number, argument in enumerate(batch):
+        same = value.data_ptr() == argument.data_ptr() and value.dtype == argument.dtype
+        if same and value.numel() == argument.numel() and value.shape[:1] == argument.shape[:1]:
+            return number
+    return None
+
+
+def _raise_first(problems: Iterator[str] | list[str], where: str) -> None:
+    for problem in problems:
+        raise ProgramError(where + problem)

@@ -20,6 +20,7 @@ class Interrupt:
 def held_back() -> Iterator[Interrupt]:
     """Hold the first Ctrl-C until the loop asks, so that a step is whole or not begun.
 
+    One that nobody has asked about by the end is delivered there, as ``KeyboardInterrupt``.
     Outside the main thread signals cannot be handled, and nothing is held back.
     """
     interrupt = Interrupt()
@@ -36,4 +37,7 @@ def held_back() -> Iterator[Interrupt]:
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        # None: a handler that was not set from Python cannot be set again from here.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    if interrupt.requested:
+        raise KeyboardInterrupt

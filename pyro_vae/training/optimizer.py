@@ -1,26 +1,18 @@
-"""The optimiser of theta and phi, and the schedule of its learning rates."""
+"""The optimiser of theta and phi."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pyro.optim import PyroOptim
+from pyro.optim.lr_scheduler import PyroLRScheduler
 from torch import Tensor
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 Optim = Callable[[list[dict[str, Any]]], Optimizer] | PyroOptim
-Schedule = Literal["constant", "cosine", "linear"] | Callable[[float], float]
-
-_SHAPES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
-    "linear": lambda done: 1.0 - done,
-}
-
 
 def make_optimizer(
     theta: Iterable[Tensor],
@@ -34,61 +26,76 @@ def make_optimizer(
     Args:
         theta, phi: parameters of the model and of the guide.
         optim: ``groups -> torch.optim.Optimizer`` (a class or a function), or a ``pyro.optim``
-            object with one dict of options. Default: Adam (Kingma and Ba 2015), fused.
-        lr: learning rate; default 2e-3, or what ``optim`` holds.
+            object with one dict of options. Default: Adam (Kingma and Ba 2015) with rate 2e-3.
+        lr: learning rate of both groups; ``None`` for what ``optim`` itself holds.
         lr_guide: that of phi, if it is to differ.
 
-    Raises ``ValueError`` for a rate that is not positive, no parameters, or a ``pyro.optim``
-    object whose options depend on the parameter.
+    Raises ``ValueError`` for a rate that is not positive, no parameters or not all of them, or a
+    ``pyro.optim`` object with more than one dict of options; ``TypeError`` for no optimiser.
 
     >>> w = torch.nn.Parameter(torch.zeros(3))
     >>> optimizer = make_optimizer([w], [], lr=0.1)
     >>> [(group["name"], group["lr"]) for group in optimizer.param_groups]
     [('theta', 0.1)]
+    >>> make_optimizer([w], [], lambda groups: torch.optim.SGD(groups, lr=0.5)).defaults["lr"]
+    0.5
     """
-    options: dict[str, Any] = {}
-    if isinstance(optim, PyroOptim):
-        if not isinstance(optim.pt_optim_args, dict) or optim.pt_clip_args:
-            raise ValueError(
-                "fit takes a pyro.optim object with one dict of options; for options by parameter "
-                "give optim=lambda groups: torch.optim.Adam(groups), for clipping give clip_norm"
-            )
-        options = dict(optim.pt_optim_args)
-    rate = options.pop("lr", 2e-3) if lr is None else lr
-    rates = {"theta": rate, "phi": rate if lr_guide is None else lr_guide}
-    for name, value in rates.items():
-        if not (isinstance(value, int | float) and 0 < value < math.inf):
-            raise ValueError(f"the learning rate of {name} must be positive, not {value}")
-    groups: list[dict[str, Any]] = [
-        {"name": name, "params": params, "lr": rates[name]}
-        for name, params in (("theta", list(theta)), ("phi", list(phi)))
-        if params
-    ]
+    if optim is None:
+        lr = 2e-3 if lr is None else lr
+    for name, rate in (("lr", lr), ("lr_guide", lr_guide)):
+        if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
+            raise ValueError(f"{name} must be a positive number, not {rate!r}")
+    groups: list[dict[str, Any]] = []
+    for name, params, rate in (
+        ("theta", theta, lr),
+        ("phi", phi, lr if lr_guide is None else lr_guide),
+    ):
+        # Tied weights are one tensor with two names.
+        once = list({id(p): p for p in params}.values())
+        # A rate in the group would go before the one that `optim` was given.
+        given = {} if rate is None else {"lr": rate}
+        if once:
+            groups.append({"name": name, "params": once, **given})
     if not groups:
         raise ValueError("model and guide register no trainable parameters; nothing to optimise")
-    if isinstance(optim, PyroOptim):
-        return optim.pt_optim_constructor(groups, **options)  # type: ignore[operator]
     if optim is None:
         return Adam(groups, fused=_fusable(groups))
-    return optim(groups)
+    optimizer = _from_pyro(optim, groups) if isinstance(optim, PyroOptim) else _call(optim, groups)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    left = [p for group in groups for p in group["params"] if id(p) not in held]
+    if left:
+        raise ValueError(
+            f"the optimiser that optim makes leaves out {len(left)} trainable tensors: give it "
+            "all groups, and freeze what is not to train by .requires_grad_(False)"
+        )
+    return optimizer
 
 
-def make_schedule(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRScheduler:
-    """Multiply each learning rate by a factor of the part of the run that is done.
+def _call(optim: Any, groups: list[dict[str, Any]]) -> Optimizer:
+    made = None if isinstance(optim, Optimizer) or not callable(optim) else optim(groups)
+    if not isinstance(made, Optimizer):
+        raise TypeError(
+            "optim is a function from parameter groups to a torch optimiser, such as "
+            "torch.optim.Adam or lambda groups: torch.optim.SGD(groups, momentum=0.9), not "
+            f"{optim!r}".splitlines()[0]
+        )
+    return made
 
-    ``schedule`` is ``"constant"``, ``"cosine"`` (from 1 to 0; Loshchilov and Hutter 2017, SGDR),
-    ``"linear"`` (from 1 to 0), or a function from ``[0, 1]`` to a factor.
 
-    Raises ``ValueError`` for another name.
-    """
-    if isinstance(schedule, str):
-        if schedule not in _SHAPES:
-            names = ", ".join(map(repr, _SHAPES))
-            raise ValueError(f"schedule is one of {names}, or a function, not {schedule!r}")
-        factor = _SHAPES[schedule]
-    else:
-        factor = schedule
-    return LambdaLR(optimizer, lambda step: factor(min(step / max(steps, 1), 1.0)))
+def _from_pyro(optim: PyroOptim, groups: list[dict[str, Any]]) -> Optimizer:
+    options = optim.pt_optim_args
+    if isinstance(optim, PyroLRScheduler) or not isinstance(options, dict) or optim.pt_clip_args:
+        raise ValueError(
+            "fit takes a pyro.optim object with one dict of options; for options by parameter "
+            "give optim=lambda groups: torch.optim.Adam(groups), for clipping give clip_norm, "
+            "for a decay of the learning rate give schedule"
+        )
+    if options.get("lrd", 1.0) != 1.0:
+        raise ValueError(
+            f"lrd={options['lrd']} of {type(optim).__name__} would be overridden by the schedule "
+            "of fit: leave it out and give schedule, a name or a function of the part done"
+        )
+    return optim.pt_optim_constructor(groups, **options)  # type: ignore[operator]
 
 
 def _fusable(groups: list[dict[str, Any]]) -> bool:

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from pyro.infer import ELBO as PyroELBO
+from torch import nn
+from torch.optim import Optimizer
+
+from pyro_vae.objectives import modules_of
+
+from .schedule import Schedule, schedule_factors
+
+_PLAIN = (bool, int, float, str, type(None))
+#: How an optimiser computes, not what: it may differ on another device.
+_IMPLEMENTATION = {"params", "name", "fused", "foreach", "capturable", "differentiable"}
 
 
-@runtime_checkable
-class Splits(Protocol):
-    """Data with a training and a validation part, such as ``pyro_vae.data.Dataset``."""
+def check_options(
+    objective: Any, clip_norm: Any, transform: Any, loggers: Any, **whole: Any
+) -> None:
+    """Raise ``TypeError`` or ``ValueError`` that names the option which cannot be used.
 
-    train: Tensor
-    valid: Tensor
-    transform: Callable[[Tensor], Tensor] | None
-
-
-def as_arguments(data: Any, name: str) -> tuple[Tensor, ...]:
-    """The arguments of the programs: a tensor or array, or a tuple of them, equally long.
-
-    Raises ``TypeError`` for what is neither, ``ValueError`` for no examples or unequal lengths.
+    ``whole`` are options that are whole numbers of at least 1; ``None`` passes.
     """
-    parts = tuple(data) if isinstance(data, tuple | list) else (data,)
-    try:
-        tensors = tuple(torch.as_tensor(part) for part in parts)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"{name} is a tensor, an array, or a tuple of them, not {type(data).__name__}"
-        ) from error
-    if any(t.dim() == 0 for t in tensors) or not tensors:
-        raise ValueError(f"{name} holds a single number; it needs a first dimension, the examples")
-    lengths = [len(t) for t in tensors]
-    if min(lengths) == 0:
-        raise ValueError(f"{name} holds no examples")
-    if len(set(lengths)) > 1:
-        raise ValueError(f"the parts of {name} have different numbers of examples: {lengths}")
-    return tensors
+    for name, value in whole.items():
+        integer = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (integer and value >= 1):
+            raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+    if clip_norm is not None and not (isinstance(clip_norm, int | float) and clip_norm > 0):
+        raise ValueError(f"clip_norm is a positive number, not {clip_norm!r}")
+    if not isinstance(objective, PyroELBO):
+        given = objective.__name__ if isinstance(objective, type) else type(objective).__name__
+        made = f": make one, {given}()" if isinstance(objective, type) else ""
+        raise TypeError(f"objective must be an ELBO, ours or of pyro.infer, not {given}{made}")
+    if transform is not None and not callable(transform):
+        raise TypeError(f"transform is a function of a mini-batch, not {transform!r}")
+    if not isinstance(loggers, Sequence) or not all(hasattr(one, "log") for one in loggers):
+        raise TypeError("loggers is a list of objects with a method log(row, step)")
 
 
 def pick_device(device: str | torch.device, *programs: Callable[..., Any]) -> torch.device:
     """``"auto"``: a GPU where there is one and both programs are modules, else where they are.
 
-    Raises ``ValueError`` for a device that this machine does not have.
+    Raises ``ValueError`` for a device that this machine does not have, or that holds no values.
     """
     modules = [program for program in programs if isinstance(program, nn.Module)]
     if device == "auto":
@@ -54,25 +58,59 @@ def pick_device(device: str | torch.device, *programs: Callable[..., Any]) -> to
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         line = str(error).splitlines()[0]
         raise ValueError(f"device {str(device)!r} is not to be had here: {line}") from error
     return chosen
 
 
-def check_options(**options: Any) -> None:
-    """Whole numbers that must be positive, ``None`` allowed; ``ValueError`` names the option."""
-    for name, value in options.items():
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= 1):
-            raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")
+def move(device: torch.device, *programs: Callable[..., Any]) -> None:
+    """Move the modules that the programs are or use.
+
+    Raises ``ValueError`` where a parameter, or the device itself, is ``meta``: without values.
+    """
+    for program in programs:
+        for _, module in modules_of(program):
+            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+                if tensor.is_meta or device.type == "meta":
+                    raise ValueError(
+                        f"{type(module).__name__}.{name} has no values on the meta device: "
+                        "give it some by .to_empty(device=...) and an initialisation"
+                    )
+            module.to(device)
+
+
+def describe(objective: PyroELBO, optimizer: Optimizer, schedule: Schedule) -> dict[str, Any]:
+    """What decides a run's course, as plain values, before the first step."""
+    # Pyro's objectives find out the nesting of plates when they run.
+    options = {k: v for k, v in vars(objective).items() if k != "max_plate_nesting"}
+    told = [f"{k}={v!r}" for k, v in options.items() if k[0] != "_" and isinstance(v, _PLAIN)]
+    known: dict[str, Any] = {
+        "objective": f"{type(objective).__name__}({', '.join(sorted(told))})",
+        "optim": type(optimizer).__name__,
+        "schedule": schedule if isinstance(schedule, str) else schedule_factors(schedule),
+    }
+    for number, group in enumerate(optimizer.param_groups):
+        where = group.get("name", f"group {number}")
+        known[f"number of tensors in {where}"] = len(group["params"])
+        for name, value in group.items():
+            if name not in _IMPLEMENTATION and _is_plain(value):
+                known[f"{name} of {where}"] = value
+    return known
 
 
 def check_resumed(saved: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise ``ValueError`` where a run would not go on as it was begun."""
-    for name, value in given.items():
+    # As the file gives it back: tuples are lists there.
+    for name, value in json.loads(json.dumps(given)).items():
         if saved.get(name) != value:
             raise ValueError(
                 f"the checkpoint was written with {name}={saved.get(name)!r}, not {value!r}: "
                 "resume with the same, or begin a new run"
             )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN) and not (isinstance(value, float) and math.isnan(value))
