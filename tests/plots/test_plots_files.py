@@ -63,6 +63,17 @@ def test_nothing_is_cut_off_and_no_tick_labels_collide(name):
     assert all(a.y1 < b.y0 for a, b in pairwise(boxes))
 
 
+@pytest.mark.parametrize(("rows", "side"), [(1, 0.6), (10, 0.6), (40, 11 / 40)])
+def test_cells_keep_their_size_within_a_page(rows, side):
+    ax = plots.traversals(decode, CODES[0], dims=range(rows))
+    ax.figure.canvas.draw()
+    box = ax.get_window_extent()
+    dpi = ax.figure.dpi
+    # Labels may take up to a tenth more than the room that was left for them.
+    assert box.width / dpi / 9 == pytest.approx(side, rel=0.1)
+    assert box.height / dpi / rows == pytest.approx(side, rel=0.1)
+
+
 @pytest.mark.parametrize("name", PLOTS)
 def test_given_axes_are_drawn_on_and_no_figure_is_made(name):
     given = Figure().subplots()

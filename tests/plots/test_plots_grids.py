@@ -151,6 +151,13 @@ def test_reconstructions_lie_under_their_originals():
     np.testing.assert_array_equal(ax.get_yticks(), [y + 13.5 for y in top])
 
 
+def test_what_is_left_over_has_no_separators():
+    x = torch.zeros(3, 28, 28)
+    picture = array(plots.reconstructions(x, x, columns=2, cmap="gray_r"))
+    assert (picture[61:118, 28] == 0.75).all()  # the line after the last pair
+    assert (picture[61:118, 29:] == 1).all()  # and nothing where a fourth would be
+
+
 def test_reconstructions_share_one_scale():
     x = torch.zeros(1, 28, 28)
     x_hat = torch.full((1, 28, 28), 2.0)

@@ -159,10 +159,13 @@ def test_prior_is_asked_in_the_type_of_the_codes_without_gradients():
     assert set(asked) == {(torch.float64, False)}
 
 
-def test_scatter_draws_nothing_from_the_global_generators():
-    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    plots.latent_scatter(codes(), torch.arange(200) % 4)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+def test_order_of_drawing_is_fixed_and_leaves_the_global_generators_alone():
+    numpy_before, torch_before = repr(np.random.get_state()), torch.get_rng_state()  # noqa: NPY002
+    first, second = (plots.latent_scatter(codes(), torch.arange(200) % 4) for _ in range(2))
+    points = [ax.collections[0].get_offsets() for ax in (first, second)]
+    np.testing.assert_array_equal(*points)
+    assert not np.array_equal(points[0], codes())
+    assert repr(np.random.get_state()) == numpy_before  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -250,8 +251,13 @@ def test_a_notebook_without_widgets_gets_a_bar_and_no_warning(
     shell = types.SimpleNamespace(kernel=object(), config={"IPKernelApp": {}})
     ipython = types.SimpleNamespace(get_ipython=lambda: shell)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", types.ModuleType("zmqshell"))
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     for name in ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    run(total=2)
+    # Recorded, since tqdm itself catches a warning that is raised as an error.
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run(total=2)
+    assert [str(warning.message) for warning in warned] == []
     assert "\repoch 2/2 100%|" in written.getvalue()
