@@ -86,6 +86,20 @@ def check_weights(weights: Tensor, terms: Terms) -> None:
     raise ProgramError("importance weights are infinite: the guide's density vanishes")
 
 
+def check_rows(rows: int, terms: Terms, examples: int) -> None:
+    """The terms hold one row for each example."""
+    if terms.data_plate is None:
+        raise ProgramError(
+            "no plate holds the examples, so the bound is not one per example: put "
+            '`with pyro.plate("data", len(x)):` around the observed site'
+        )
+    if rows != examples:
+        raise ProgramError(
+            f"plate {terms.data_plate!r} holds {rows} of {examples} examples: evaluate programs "
+            "that do not subsample"
+        )
+
+
 def has_nan(arguments: Sequence[Tensor]) -> bool:
     return any(bool(a.isnan().any()) for a in arguments if a.is_floating_point())
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError, Terms, site_terms, split
+from pyro_vae.objectives import Terms, site_terms, split
 from pyro_vae.objectives.kl import analytic_sites, kl_term
 from pyro_vae.objectives.passes import Program
 
 from .active_units import active_units
 from .capacity import capacity
-from .checks import checked_terms, count, no_weights, raise_for_nan
+from .checks import check_rows, checked_terms, count, no_weights, raise_for_nan
 from .evidence import log_evidence
 from .inputs import parts, prepare
 from .report import Report
@@ -102,11 +102,7 @@ def evaluate(
 def _bound(terms: Terms, rows: int, n: int) -> Tensor:
     """ELBO, reconstruction and KL of each example, ``(3, rows)``."""
     plain = split(terms)
-    if len(plain.elbo) != rows or terms.data_plate is None:
-        raise ProgramError(
-            "no plate holds the examples, so the bound is not one per example: put "
-            '`with pyro.plate("data", len(x)):` around the observed site'
-        )
+    check_rows(len(plain.elbo), terms, rows)
     reconstruction, kl = plain.reconstruction, plain.kl
     # `split` gives every example the whole of what they share.
     analytic, rest = analytic_sites(terms, "auto"), 1 - 1 / n

@@ -13,7 +13,7 @@ from pyro_vae.objectives.failures import FAILURES, first_line
 from pyro_vae.objectives.passes import Program
 
 from .capacity import capacity
-from .checks import check_weights, checked_terms, count, no_weights
+from .checks import check_rows, check_weights, checked_terms, count, no_weights
 from .inputs import parts, prepare
 from .statistics import mean_and_error
 from .undisturbed import undisturbed
@@ -147,9 +147,5 @@ def _log_weights(
         ) from error
     weights = terms.log_weights
     check_weights(weights, terms)
-    if weights.shape[-1] != len(arguments[0]):
-        raise ProgramError(
-            f"plate {terms.data_plate!r} holds {weights.shape[-1]} examples of "
-            f"{len(arguments[0])}: evaluate without subsampling inside the programs"
-        )
+    check_rows(weights.shape[-1], terms, len(arguments[0]))
     return weights

@@ -38,5 +38,5 @@ def undisturbed(*programs: Program, seed: int = 0) -> Iterator[None]:
             yield
     finally:
         for m, mode in modes:
-            # Not `m.train(mode)`, which would set the flags of its children too.
+            # Not `m.train(mode)`, which sets the children too, and which a class may override.
             m.training = mode
