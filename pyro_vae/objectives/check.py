@@ -65,7 +65,7 @@ def check(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Checkup:
     # Validation is off so that every problem is found and told in our words, not the first one
     # in a stack of shapes.
     quiet = pyro.validation_enabled(False)
-    with quiet, untouched_randomness(), untouched_buffers(model, guide), graph_alone():
+    with quiet, untouched_randomness(), untouched_buffers(), graph_alone():
         result.guide = _trace(guide, "guide", q, result.problems, args, kwargs)
         effect = poutine.unwrap(guide)
         if result.guide is not None and isinstance(effect, Messenger):

@@ -57,7 +57,7 @@ def explain(
     found = check(model, guide, *args, **kwargs)
     if found.problems:
         return Explanation(problems=found.problems)
-    quiet, same = pyro.validation_enabled(False), untouched_buffers(model, guide)
+    quiet, same = pyro.validation_enabled(False), untouched_buffers()
     with torch.no_grad(), quiet, same, untouched_randomness(seed):
         explanation = _explain(site_terms(model, guide, *args, **kwargs), objective)
     theta, phi = (sum(t.numel() for t in group.values()) for group in (found.theta, found.phi))

@@ -13,6 +13,7 @@ from pyro import poutine
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from .site import log_prob
 
@@ -104,15 +105,22 @@ def used_tensors(trace: Trace, except_for: Collection[int]) -> dict[int, Tensor]
 
 
 @contextmanager
-def untouched_buffers(*programs: Callable[..., Any]) -> Iterator[None]:
+def untouched_buffers() -> Iterator[None]:
     """Put back what running modules changes in them, such as the statistics of a batch norm."""
-    buffers = [b for program in programs for _, m in modules_of(program) for b in m.buffers()]
-    before = [buffer.clone() for buffer in buffers]
+    before: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+
+    def note(module: nn.Module, _inputs: Any) -> None:
+        if module not in before:
+            before[module] = [(b, b.clone()) for b in module.buffers(recurse=False)]
+
+    # A function may reach its networks in many ways, but all that runs passes here.
+    hook = register_module_forward_pre_hook(note)
     try:
         yield
     finally:
+        hook.remove()
         with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
+            for buffer, value in (pair for pairs in before.values() for pair in pairs):
                 buffer.copy_(value)
 
 
