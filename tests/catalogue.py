@@ -153,7 +153,9 @@ def auxiliary() -> Case:
             z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
             pyro.deterministic("mean", nets.decoder(z))
             pyro.factor("pull", -0.1 * z.pow(2).sum(-1))
-            pyro.sample("x", dist.Normal(nets.decoder(z) + shift[..., None], 1.0).to_event(1), obs=x)
+            pyro.sample(
+                "x", dist.Normal(nets.decoder(z) + shift[..., None], 1.0).to_event(1), obs=x
+            )
 
     def guide(x: Tensor) -> None:
         pyro.module("auxiliary", nets)

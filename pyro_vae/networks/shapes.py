@@ -30,7 +30,7 @@ def as_shape(shape: Shape) -> tuple[int, ...]:
     >>> as_shape(784), as_shape([1, 28, 28])
     ((784,), (1, 28, 28))
     """
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError(f"a shape is positive whole numbers, not {shape!r}")
     return sizes

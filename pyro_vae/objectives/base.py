@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .kl import KL, analytic_sites, kl_term
 from .passes import Program, run
+from .site import SiteTerm
 from .terms import Terms
 
 
@@ -89,18 +90,33 @@ class Objective(PyroELBO):
         return self.terms(model, guide, *args, **kwargs).traces[0]
 
 
-def split(terms: Terms, kl: KL = "auto") -> Split:
-    """The plain ELBO of a term table per example, averaged over particles, with its parts."""
+def split(terms: Terms, kl: KL = "auto", examples: int | None = None) -> Split:
+    """The plain ELBO of a term table per example, averaged over particles, with its parts.
+
+    A site that all examples share, outside the data plate, is shared out among them: each of the
+    N examples bears an Nth, so that the mean over examples is the bound of the data set over N.
+    N is ``examples``, or else the size of the data plate.
+    """
     analytic = analytic_sites(terms, kl)
-    zero = torch.zeros(())
-    reconstruction = sum((_rows(s.log_p) for s in terms.of_kind("observed")), zero)
+    zero, part = torch.zeros(()), share(terms, examples)
+
+    def rows(site: SiteTerm, term: Tensor | None) -> Tensor:
+        assert term is not None
+        return term.detach().mean(0) * (1.0 if site.per_example else part)
+
+    reconstruction = sum((rows(s, s.log_p) for s in terms.of_kind("observed")), zero)
     divergence = sum(
-        (_rows(kl_term(s, s.name in analytic)) for s in terms.of_kind("latent", "auxiliary")), zero
+        (rows(s, kl_term(s, s.name in analytic)) for s in terms.of_kind("latent", "auxiliary")),
+        zero,
     )
     reconstruction, divergence = torch.broadcast_tensors(reconstruction, divergence)
     return Split(reconstruction - divergence, reconstruction, divergence)
 
 
-def _rows(term: Tensor | None) -> Tensor:
-    assert term is not None
-    return term.detach().mean(0)
+def share(terms: Terms, examples: int | None = None) -> float:
+    """The part that one example bears of a site that all share: one in the data plate's size."""
+    for site in terms.of_kind("observed"):
+        for frame in site.site["cond_indep_stack"]:
+            if frame.name == terms.data_plate and examples is None:
+                examples = int(frame.full_size or frame.size)
+    return 1.0 / (examples or 1)

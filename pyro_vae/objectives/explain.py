@@ -10,7 +10,7 @@ from pyro.infer import ELBO as PyroELBO
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
-from .base import Objective
+from .base import Objective, share
 from .check import check
 from .elbo import ELBO
 from .errors import ProgramError
@@ -78,7 +78,7 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
     total, parts = 0.0, []
     for site in terms.values():
         value = _contribution(site, site.name in analytic)
-        nats = value.mean().item() if site.per_example else value.sum().item()
+        nats = value.mean().item() * (1.0 if site.per_example else share(terms))
         if not value.isfinite().all():
             result.problems.append(
                 f"site {site.name!r} adds {nats} nats: the guide's {family(site.q)} can draw what "
@@ -101,7 +101,7 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
         )
     summed = " ".join(parts).removeprefix("+ ").replace("- ", "-", parts[0].startswith("-"))
     shared = [repr(site.name) for site in terms.values() if not site.per_example]
-    once = f" (with {', '.join(shared)}, which all examples share, in full)" * bool(shared)
+    once = f" (with an example's part of {', '.join(shared)}, which all share)" * bool(shared)
     result.notes.append(f"ELBO = {summed} = {total:.2f} nats per example{once}")
     return result
 

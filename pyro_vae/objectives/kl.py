@@ -47,7 +47,8 @@ def analytic_sites(terms: Terms, mode: KL) -> set[str]:
             chosen.add(site.name)
         elif mode == "analytic":
             raise ProgramError(
-                f"site {site.name!r} has no analytic KL: {why}; use kl='auto' or kl='sampled'"
+                f"site {site.name!r} has no analytic KL: {why}; "
+                "use ELBO(kl='auto') or ELBO(kl='sampled')"
             )
     return chosen
 

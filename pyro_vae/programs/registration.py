@@ -59,6 +59,12 @@ def _register(program: nn.Module, _inputs: Any) -> None:
         # And the store would set `requires_grad` on a frozen parameter.
         if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
             continue
+        # The store would keep a contiguous copy, and train that instead of the module's own.
+        if not parameter.is_contiguous():
+            raise ValueError(
+                f"parameter {name!r} of {type(program).__name__} is not contiguous in memory, and "
+                "would not train: make it so (`parameter.data = parameter.data.contiguous()`)"
+            )
         # A tensor that model and guide share keeps the name under which it came first.
         full = store.param_name(parameter) or f"{prefix}.{name}"
         if full in store and store[full] is not parameter:

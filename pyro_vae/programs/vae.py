@@ -27,7 +27,7 @@ class Model(Program):
         likelihood: ``likelihood(z) -> p(x|z)``.
 
     Call: ``model(x)`` with x ``(batch, *event)``; returns x (observed, or sampled under
-    ``poutine.uncondition``).
+    ``poutine.uncondition``). What comes after x is the guide's.
 
     >>> from pyro_vae.likelihoods import Bernoulli
     >>> from pyro_vae.networks import MLP
@@ -40,7 +40,7 @@ class Model(Program):
         self.prior = prior
         self.likelihood = likelihood
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.prior())
             return pyro.sample("x", self.likelihood(z), obs=x)
@@ -52,7 +52,8 @@ class Guide(Program):
     Args:
         posterior: ``posterior(x) -> q(z|x)``.
 
-    Call: ``guide(x)`` with x ``(batch, *event)``; returns z ``(batch, latent)``.
+    Call: ``guide(x)`` with x ``(batch, *event)``; returns z ``(batch, latent)``. What comes after x
+    goes to the posterior, such as the number of each example to ``PerExample``.
 
     >>> from pyro_vae.networks import MLP
     >>> from pyro_vae.posteriors import DiagonalNormal
@@ -63,6 +64,6 @@ class Guide(Program):
         super().__init__()
         self.posterior = posterior
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         with pyro.plate("data", len(x)):
-            return pyro.sample("z", self.posterior(x))
+            return pyro.sample("z", self.posterior(x, *context))

@@ -51,7 +51,7 @@ def validation_elbo(
     quiet = pyro.validation_enabled(False)
     with torch.no_grad(), evaluation_mode(model, guide), untouched_randomness(SEED), quiet:
         for batch in zip(*(t.split(batch_size) for t in arguments), strict=True):
-            part = split(site_terms(model, guide, *batch))
+            part = split(site_terms(model, guide, *batch), examples=len(arguments[0]))
             sums = [term.sum() for term in (part.elbo, part.reconstruction, part.kl)]
             total = total + torch.stack(sums).double()
     means = (torch.as_tensor(total) / len(arguments[0])).tolist()

@@ -100,7 +100,7 @@ def test_the_table_of_a_richer_program():
     assert explanation.notes[0] == (
         "parameters: theta 0 (model), phi 80 (guide, of which 79 are the model's too)"
     )
-    assert explanation.notes[-1].endswith("(with 'shift', which all examples share, in full)")
+    assert explanation.notes[-1].endswith("(with an example's part of 'shift', which all share)")
 
 
 def test_the_table_of_nested_plates_and_images():
