@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Literal
 
 from pyro_vae import evaluation
 
-from .folder import RunFolder
+from .build import at_least_one
 from .options import add_output_options
 from .parser import Parser
-from .run_argument import add_run
+from .run_argument import add_device, add_run, open_run
 from .show import report_lines
 
 
@@ -18,21 +18,25 @@ def main(words: list[str]) -> None:
     """Print what a run is worth on its test data."""
     parser = Parser(
         prog="pyro-vae evaluate",
+        usage="pyro-vae evaluate RUN [options]",
         description="ELBO, reconstruction, KL and importance-weighted NLL, in nats per example.",
     )
     add_run(parser)
     add = parser.add_argument
-    add("--particles", type=int, default=5000, help="importance samples for each example")
-    add("--split", type=str, default="test", help="train, valid or test")
-    add("--limit", type=int | None, default=None, help="the first examples only")
-    add("--seed", type=int, default=0, help="of the samples")
+    particles = "importance samples for each example"
+    add("--particles", type=int, default=5000, metavar="N", help=particles)
+    split = Literal["train", "valid", "test"]
+    add("--split", type=split, default="test", metavar="NAME", help="train, valid or test")
+    add("--limit", type=int | None, default=None, metavar="N", help="the first N examples only")
+    add("--seed", type=int, default=0, metavar="N", help="of the samples")
+    add_device(parser)
     add_output_options(parser)
     options = parser.parse_args(words)
-    built = RunFolder(Path(options.run)).open(tuple(options.allow))
-    x = built.split(options.split)[: options.limit]
-    report = evaluation.evaluate(
-        built.vae.model, built.vae.guide, x, particles=options.particles, seed=options.seed
-    )
+    at_least_one("particles", options.particles)
+    at_least_one("limit", options.limit)
+    _, built = open_run(options)
+    x = built.split(options.split, options.limit, options.seed)
+    report = evaluation.evaluate(*built.vae, x, particles=options.particles, seed=options.seed)
     if options.json:
         print(json.dumps(report.to_dict()))
     else:

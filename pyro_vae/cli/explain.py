@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pyro_vae.objectives import explain
 
-from .folder import RunFolder
+from .options import add_debug
 from .parser import Parser
-from .run_argument import add_run
+from .run_argument import add_device, add_run, open_run
 
 
 def main(words: list[str]) -> None:
     """Print the table of sites."""
     parser = Parser(
         prog="pyro-vae explain",
+        usage="pyro-vae explain RUN [options]",
         description="Each site of the two programs, its families, and what it adds to the bound.",
     )
     add_run(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_device(parser)
+    add_debug(parser)
     options = parser.parse_args(words)
-    built = RunFolder(Path(options.run)).open(tuple(options.allow))
-    x = built.dataset.test[:1000]
-    print(explain(built.vae.model, built.vae.guide, x, objective=built.objective))
+    _, built = open_run(options)
+    device = next(built.vae.parameters()).device
+    x = built.split("test", limit=1000).to(device)
+    print(explain(*built.vae, x, objective=built.objective))

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .errors import USAGE_ERROR, UsageError
+
 COMMANDS = {
     "train": "train a VAE and leave a run folder",
     "resume": "go on with a run that was interrupted, or for more epochs",
@@ -52,12 +54,13 @@ def run(words: list[str]) -> int:
     if words[0] not in COMMANDS:
         names = ", ".join(COMMANDS)
         print(f"pyro-vae: unknown command {words[0]!r}; choose from {names}", file=sys.stderr)
-        return 2
+        return USAGE_ERROR
     try:
         command = importlib.import_module(f"pyro_vae.cli.{words[0]}")
         command.main(words[1:])
-    except KeyboardInterrupt:
-        print("\npyro-vae: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        # At the end of the words, what to do next, where there is something to go on with.
+        print("\n" + ": ".join(["pyro-vae", "interrupted", *map(str, stop.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # `pyro-vae list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,9 +70,16 @@ def run(words: list[str]) -> int:
     except Exception as error:  # the one place where every error becomes a line
         if "--debug" in words:
             traceback.print_exc()
-        line = " ".join(str(error).split()) or type(error).__name__
-        known = isinstance(error, ValueError | OSError | TypeError | RuntimeError | ImportError)
-        named = line if known or type(error).__name__ == "UsageError" else repr(error)
-        print(f"pyro-vae {words[0]}: error: {named}", file=sys.stderr)
-        return 2
+        print(f"pyro-vae {words[0]}: error: {one_line(error)}", file=sys.stderr)
+        return USAGE_ERROR
     return 0
+
+
+def one_line(error: Exception) -> str:
+    """What an error says; its kind, too, where the message alone would say little."""
+    line = " ".join(str(error).split())
+    if line and isinstance(error, (UsageError, ValueError, OSError, TypeError, RuntimeError)):
+        return line
+    if isinstance(error, MemoryError):
+        return "the memory is not enough for this"
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -2,99 +2,108 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
 import re
-import sys
+import warnings
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
-#: Exit code of everything that is the user's to mend.
-USAGE_ERROR = 2
+from .diagnosis import Diagnosis
+from .errors import UsageError
+from .help import Help
+from .hints import is_plain
+from .parts import SLOTS, import_path, known_parts, options_of
 
-
-class UsageError(Exception):
-    """A command that cannot be carried out as typed; the message is one line."""
+#: Options of one call that are not part of a run.
+CALL_OPTIONS = ("config", "out", "overwrite", "pictures", "tensorboard", "json", "debug")
 
 
 class Parser(ArgumentParser):
-    """A jsonargparse parser whose errors are one line on stderr."""
+    """A jsonargparse parser whose help is short and whose errors are one line."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        raise UsageError(one_line(message, self)) from ex
+    def __init__(self, *, prog: str | None = None, **options: Any) -> None:
+        options.setdefault("formatter_class", Help)
+        super().__init__(prog=prog, **options)
+        self._positionals.title = "arguments"
+
+    def format_help(self, *formatter: Any, **options: Any) -> str:
+        """The page of ``--help``, with what all commands have at its end."""
+        groups: Any = self._action_groups
+        groups.sort(key=lambda group: group is self._optionals)
+        return super().format_help(*formatter, **options)
+
+    def parse_args(self, args: Sequence[str] = (), *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
+        """The options that the words set; :class:`UsageError` with one line if they do not."""
+        try:
+            with warnings.catch_warnings():
+                # jsonargparse warns of modules such as os; that they hold no part is told below.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return super().parse_args(in_order(spelt_out(args)), *rest, **options)
+        except UsageError:
+            # The parser's own report is about Python's types; look at the words themselves.
+            Diagnosis(self).of_words(args)
+            raise
+
+    def dump(self, cfg: Namespace, **options: Any) -> str:
+        """The options that make the run, as YAML."""
+        kept = Namespace({k: v for k, v in vars(cfg).items() if k not in CALL_OPTIONS})
+        return super().dump(kept, **options)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UsageError(without_jargon(message)) from ex
 
 
-def one_line(message: str, parser: ArgumentParser) -> str:
-    """The part of jsonargparse's report that says what is wrong, with the words to type."""
-    key = re.search(r'Parser key "([\w.]+)"', message)
-    option = f"--{key[1]}: " if key else ""
-    refused = re.search(r"Option '([\w.]+)' is not accepted", message)
-    if refused and key:
-        part = re.search(r"class_path '([\w.]+)'", message)
-        known = _init_options(parser, key[1], part[1] if part else "")
-        hint = f"; it takes {', '.join(known)}" if known else ""
-        name = part[1].rsplit(".", 1)[-1] if part else "this part"
-        return f"--{key[1]}.{refused[1]} is not an option of {name}{hint}"
-    name = re.search(r"Expected a dot import path string: (\S+)", message)
-    if name and key:
-        return (
-            f"{option}{name[1]!r} is no part by that name; see `pyro-vae list`, or name a class "
-            "of yours by its import path, package.module.Class"
-        )
-    unknown = re.search(r"[Uu]nrecognized arguments?: (.*)", message)
-    if unknown:
-        close = _closest(unknown[1].split()[0], parser)
-        return f"unknown option {unknown[1].split()[0]}{close}"
+def in_order(words: Sequence[str]) -> list[str]:
+    """The words with --config first and the options of parts last, wherever they were typed.
+
+    So what is typed goes before what a file says, and a part is named before it is configured.
+
+    >>> in_order(["--prior.rank", "2", "--prior", "Mine", "--config", "run.yaml"])
+    ['--config', 'run.yaml', '--prior', 'Mine', '--prior.rank', '2']
+    """
+    groups: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") or not groups:
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+
+    def rank(group: list[str]) -> int:
+        name = group[0].partition("=")[0].removeprefix("--")
+        slot, dot, _ = name.partition(".")
+        return 0 if name == "config" else 2 if dot and slot in SLOTS else 1
+
+    return [word for group in sorted(groups, key=rank) for word in group]
+
+
+def spelt_out(words: Sequence[str]) -> list[str]:
+    """The words with short names of parts within parts as import paths.
+
+    >>> spelt_out(["--posterior.base", "StudentT", "--data", "StudentT"])
+    ['--posterior.base', 'pyro_vae.posteriors.StudentT', '--data', 'StudentT']
+    """
+    result: list[str] = []
+    for word in words:
+        slot, dot, name = (result[-1] if result else "").removeprefix("--").partition(".")
+        if dot and slot in SLOTS and word in known_parts(slot) and _takes_part(slot, name):
+            word = import_path(known_parts(slot)[word])
+        result.append(word)
+    return result
+
+
+def _takes_part(slot: str, name: str) -> bool:
+    every = (options_of(kind).get(name) for kind in known_parts(slot).values())
+    return any(option is not None and not is_plain(option.hint) for option in every)
+
+
+def without_jargon(message: str) -> str:
+    """A parser's report in one line, for what the diagnosis does not know."""
+    key = re.search(r'(?:Parser key|[Kk]ey) "([\w.]+)"', message)
     lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -:")]
-    useful = [line for line in lines if not line.startswith(_NOISE)]
-    return option + "; ".join(useful or lines)
+    useful = [line for line in lines if not line.startswith(_NOISE)] or lines[-1:]
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", "; ".join(useful))
+    return f"--{key[1]}: {text}" if key else text
 
 
-_NOISE = (
-    "Parser key",
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Given value type",
-    "Expected a <class 'NoneType'>",
-    "Problem with given class_path",
-)
-
-
-def _closest(word: str, parser: ArgumentParser) -> str:
-    known = [o for action in parser._actions for o in action.option_strings]
-    match = difflib.get_close_matches(word.split("=")[0], known, n=1)
-    return f"; did you mean {match[0]}?" if match else "; see --help"
-
-
-def _init_options(parser: ArgumentParser, key: str, path: str) -> list[str]:
-    part = find_class(path) or _default_class(parser, key)
-    if part is None:
-        return []
-    names = [n for n in inspect.signature(part.__init__).parameters if n != "self"]
-    return [f"--{key}.{name}" for name in names if name not in PROVIDED]
-
-
-def find_class(path: str) -> Any:
-    """The class at an import path, ``None`` where there is none."""
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name, None) if module else None
-    except ImportError:
-        return None
-
-
-def _default_class(parser: ArgumentParser, key: str) -> Any:
-    default = parser.get_defaults().get(key)
-    return find_class(default["class_path"]) if default else None
-
-
-#: Constructor parameters that the command line fills in by itself.
-PROVIDED = {"latent", "network", "inputs", "outputs"}
-
-
-def warn(message: str) -> None:
-    """A remark on stderr."""
-    print(f"pyro-vae: {message}", file=sys.stderr)
+_NOISE = ("Parser key", "Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from .folder import RunFolder
+from .options import add_debug
 from .parser import Parser
 from .pictures import draw
-from .run_argument import add_run
+from .run_argument import add_device, add_run, open_run
 
 
 def main(words: list[str]) -> None:
     """Draw the pictures of a run again."""
-    parser = Parser(prog="pyro-vae plot", description="Draw the pictures of a run.")
+    parser = Parser(
+        prog="pyro-vae plot",
+        usage="pyro-vae plot RUN [options]",
+        description="Draw the pictures of a run into its folder, and print their names.",
+    )
     add_run(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(words)
-    folder = RunFolder(Path(options.run))
-    for picture in draw(folder, folder.open(tuple(options.allow))):
+    add_device(parser)
+    add_debug(parser)
+    for picture in draw(*open_run(parser.parse_args(words))):
         print(picture)

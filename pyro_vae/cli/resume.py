@@ -5,30 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 
 from .build import build
+from .errors import UsageError, warn
 from .folder import RunFolder
 from .options import add_run_options
-from .parser import Parser, UsageError
+from .parser import Parser
+from .perform import train
 from .run_argument import add_run
-from .train import train
 
 
 def main(words: list[str]) -> None:
     """Go on with a run, bit for bit as if it had never stopped."""
     parser = Parser(
         prog="pyro-vae resume",
+        usage="pyro-vae resume RUN [options]",
         description="Go on with a run from its last checkpoint, as if it had never stopped.",
     )
     add_run(parser)
-    parser.add_argument(
-        "--epochs", type=int | None, default=None, help="new number of epochs in all"
-    )
+    add = parser.add_argument
+    add("--epochs", type=int | None, default=None, metavar="N", help="new number of epochs in all")
+    add("--device", type=str | None, default=None, metavar="NAME", help="another device")
     add_run_options(parser)
     options = parser.parse_args(words)
-    if options.out or options.overwrite:
-        raise UsageError("resume goes on in the run's own folder: leave out --out and --overwrite")
     folder = RunFolder(Path(options.run))
     config = folder.config(tuple(options.allow))
+    done = folder.epochs_done()
     if options.epochs is not None:
+        _check_epochs(options.epochs, done, config)
         config["epochs"] = options.epochs
+    if options.device is not None:
+        config["device"] = options.device
+    if done >= config["epochs"]:
+        warn(f"all {config['epochs']} epochs are done; give --epochs for more")
     built = build(config)
-    train(built, config, folder, options, resume=folder.checkpoint.exists())
+    with folder.continued(built.config):
+        train(built, folder, options, resume=folder.checkpoint.exists())
+
+
+def _check_epochs(epochs: int, done: int, config: dict[str, object]) -> None:
+    if epochs < max(done, 1):
+        raise UsageError(f"--epochs {epochs}: the run has {done} already")
+    if done and epochs != config["epochs"] and config["schedule"] != "constant":
+        warn(
+            f"the {config['schedule']} schedule was laid out for {config['epochs']} epochs; "
+            f"from here on it is that of {epochs}"
+        )

@@ -39,5 +39,5 @@ class Bernoulli(Likelihood):
     def outputs(shape: tuple[int, ...], **options: Any) -> tuple[int, ...]:
         return shape
 
-    def forward(self, z: Tensor) -> dist.TorchDistribution:
-        return as_event(dist.Bernoulli(logits=self.network(z)), z)
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
+        return as_event(dist.Bernoulli(logits=self.network(z)), z, mask)

@@ -6,6 +6,7 @@ import pyro.distributions as dist
 import torch
 
 from .base import Prior
+from .checks import check_latent
 
 
 class StandardNormal(Prior):
@@ -30,8 +31,7 @@ class StandardNormal(Prior):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        if latent < 1:
-            raise ValueError(f"latent is the number of latent dimensions, at least 1, not {latent}")
+        check_latent(latent)
         self.latent = latent
         # Constants, but buffers all the same: `.to(device)` and `.double()` must reach them.
         self.register_buffer("loc", torch.zeros(latent), persistent=False)

@@ -43,7 +43,8 @@ def as_arguments(data: Any, name: str) -> tuple[Tensor, ...]:
 
 def _tensor(part: Any, name: str) -> Tensor:
     if isinstance(part, Tensor):
-        return part.detach()
+        # Autograd cannot follow a tensor that was made in inference mode.
+        return part.clone() if part.is_inference() else part.detach()
     if not isinstance(part, np.ndarray):
         raise TypeError(
             f"{name} is a tensor, an array, or a tuple of them, not a {type(part).__name__}"
@@ -81,7 +82,7 @@ def fingerprint(arguments: tuple[Tensor, ...] | None) -> str | None:
     """A short description that other data do not share: sizes, types, a hash of up to 64 examples.
 
     >>> fingerprint((torch.zeros(3, 2),))
-    '3x2 float32 5cfb75e0'
+    '3x2 float32 9d908ecf'
     """
     if arguments is None:
         return None

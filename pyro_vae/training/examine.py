@@ -21,9 +21,6 @@ from pyro_vae.objectives import (
 from .arguments import transformed
 from .modules import called_modules, evaluation_mode
 
-#: Examples that are looked at together.
-CHUNK = 1000
-
 
 @dataclass(frozen=True)
 class Examined:
@@ -52,12 +49,13 @@ def examine(
         first = transformed(tuple(t[:batch_size] for t in train), transform)
         explain(model, guide, *first, objective=objective).raise_for_problems()
         found = check(model, guide, *first)
+        _look_at_all(model, guide, first, train, transform, found, "")
         rest = len(train[0]) % batch_size
         if rest and rest < len(train[0]):
             # Smaller than the others, which batch norm or a plate of fixed size may not bear.
             last = transformed(tuple(t[-rest:] for t in train), transform)
-            _raise_first(check(model, guide, *last).problems, f"the last mini-batch, of {rest}: ")
-        _look_at_all(model, guide, first, train, transform, found, "")
+            where = f"the last mini-batch, of {rest} (another batch_size may help): "
+            _raise_first(check(model, guide, *last).problems, where)
         if valid is not None:
             with evaluation_mode(model, guide):
                 few = tuple(t[:batch_size] for t in valid)
@@ -78,28 +76,30 @@ def _look_at_all(
 ) -> None:
     """Every example of every observed site, without a run of the programs where that can be."""
     assert found.model is not None
-    chunks = zip(*(t.split(CHUNK) for t in everything), strict=True)
-    observed = {
-        name: site
-        for name, site in found.model.nodes.items()
-        if site["type"] == "sample" and site["is_observed"] and isinstance(site["value"], Tensor)
-    }
-    given = {name: _argument(site["value"], batch) for name, site in observed.items()}
-    for chunk in chunks:
-        now = transformed(chunk, transform)
-        if None in given.values() and len(everything[0]) > len(batch[0]):
-            # The program makes something of its data before it observes it.
-            _raise_first(check(model, guide, *now).problems, where)
-        for name, site in observed.items():
-            number = given[name]
-            if number is not None:
-                value = now[number].reshape(len(now[number]), *site["value"].shape[1:])
-                _raise_first(observation_problems(name, value, site["fn"]), where)
+    whole = transformed(everything, transform)
+    direct = True
+    nodes: dict[str, Any] = dict(found.model.nodes)
+    for name, site in nodes.items():
+        if site["type"] != "sample" or not site["is_observed"]:
+            continue
+        number = _argument(site["value"], batch)
+        if number is None:
+            direct = False
+        else:
+            value = whole[number].reshape(len(whole[number]), *site["value"].shape[1:])
+            _raise_first(observation_problems(name, value, site["fn"]), where)
+    if direct or len(whole[0]) == len(batch[0]):
+        return
+    # The programs make something of their data before they observe it.
+    for start in range(0, len(whole[0]), len(batch[0])):
+        part = tuple(t[start : start + len(batch[0])] for t in whole)
+        here = f"{where}examples from number {start} on: "
+        _raise_first(check(model, guide, *part).problems, here)
 
 
-def _argument(value: Tensor, batch: tuple[Tensor, ...]) -> int | None:
+def _argument(value: Any, batch: tuple[Tensor, ...]) -> int | None:
     """Which argument a site observes as it is, or in another shape."""
-    for number, argument in enumerate(batch):
+    for number, argument in enumerate(batch if isinstance(value, Tensor) else ()):
         same = value.data_ptr() == argument.data_ptr() and value.dtype == argument.dtype
         if same and value.numel() == argument.numel() and value.shape[:1] == argument.shape[:1]:
             return number

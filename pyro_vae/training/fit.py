@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from pyro.infer import ELBO as PyroELBO
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_vae.objectives import ELBO
 
 from . import checkpoint as files
+from .arguments import Splits, as_arguments, fingerprint
 from .batches import steps_per_epoch
 from .examine import examine
 from .history import History
+from .interrupt import held_back
+from .keeper import Keeper
 from .loggers import Logger
 from .loop import Loop
-from .optimizer import Optim, Schedule, make_optimizer, make_schedule
+from .optimizer import Optim, make_optimizer
 from .progress import Progress
-from .randomness import isolated_randomness
+from .randomness import gradients, isolated_randomness
 from .run import Run
-from .settings import Splits, as_arguments, check_options, pick_device
+from .schedule import Schedule, make_schedule
+from .settings import check_options, describe, move, pick_device
 from .step import EagerStep
 from .weights import Weights
 
@@ -72,33 +75,41 @@ def fit(
         data: a tensor or array ``(n, *event)``, a tuple of them, or a
             :class:`pyro_vae.data.Dataset` (which brings its validation part and transform).
         objective: ours or Pyro's, e.g. ``pyro.infer.Trace_ELBO()``. Default ``ELBO()``.
-        optim: ``groups -> torch.optim.Optimizer`` or a ``pyro.optim`` object. Default Adam.
-        lr, lr_guide: learning rates of theta and phi; default 2e-3 for both.
+        optim: ``groups -> torch.optim.Optimizer`` (a class, a function), or a ``pyro.optim``
+            object. Default Adam at 2e-3.
+        lr, lr_guide: learning rates of theta and phi, before those that ``optim`` holds;
+            ``lr`` alone is for both.
         schedule: of the learning rates over the run: ``"cosine"`` (to zero), ``"linear"``,
             ``"constant"``, or a function from the part done, in [0, 1], to a factor.
-        epochs: passes over the data, in all (a resumed run goes on to this number).
+        epochs: passes over the data, in all; a resumed run goes on to this number, and where it
+            is a larger one, the schedule from then on is the longer run's.
         batch_size: examples in a mini-batch.
-        validation: data whose plain ELBO is measured after each epoch.
+        validation: data whose plain ELBO is measured after each epoch, untransformed.
         patience: stop after this many epochs without a better validation ELBO.
         restore_best: with validation data, end with the weights of the best epoch.
         transform: applied to the first argument of each mini-batch, e.g. binarisation.
         clip_norm: greatest norm of the gradient (of the mean loss per example).
         seed: of the order of the data and of everything drawn in training.
-        device: ``"auto"``, or a torch device; programs that are modules are moved there.
+        device: ``"auto"``, or a torch device; the programs' modules are moved there.
         checkpoint: file to keep the whole state in, every ``checkpoint_every`` epochs and when
             the run ends or is interrupted.
-        resume: a checkpoint to go on from, bit for bit as if never interrupted.
+        resume: a checkpoint to go on from, bit for bit as if never interrupted. Data and options
+            must be the same, but for ``epochs``, ``patience``, ``restore_best``, ``device`` and
+            those below ``device`` here.
         loggers: objects with ``log(row, step)``, called after each epoch.
         progress: True for a bar, False for silence, ``None`` to choose by the terminal.
 
     Returns:
-        The :class:`History`, a row an epoch: means of the ELBO, reconstruction and KL over the
-        epoch's steps, the same of the validation data, seconds and learning rates.
+        The :class:`History`, a row an epoch: means over the epoch's steps of the loss and, with
+        an objective of ours, of the plain ELBO, reconstruction and KL; the same of the validation
+        data; seconds spent in steps so far; the learning rates at which the run goes on.
 
     Raises:
         ProgramError: the programs do not make the bound (the message names site and cure).
-        TrainingError: the loss is not finite; weights are put back to the last good epoch.
-        ValueError: an option or the data are unusable.
+        TrainingError: a loss or a weight is not finite; the weights are put back to the last that
+            were good, those after the epoch before.
+        ValueError, TypeError: an option, the data or the checkpoint are unusable.
+        OSError: the checkpoint cannot be written; the file that was there is whole.
         KeyboardInterrupt: after Ctrl-C, between two steps, when the checkpoint is safe.
 
     >>> from pyro_vae import data, likelihoods, networks, posteriors, priors
@@ -110,53 +121,49 @@ def fit(
     >>> history["elbo"][-1] > history["elbo"][0]
     True
     """
-    check_options(
-        epochs=epochs, batch_size=batch_size, patience=patience, checkpoint_every=checkpoint_every
-    )
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive, not {clip_norm}")
     objective = ELBO() if objective is None else objective
-    if not isinstance(objective, PyroELBO):
-        raise TypeError(f"objective must be a pyro.infer.ELBO, not {type(objective).__name__}")
+    counts = {"epochs": epochs, "batch_size": batch_size, "checkpoint_every": checkpoint_every}
+    check_options(objective, clip_norm, transform, loggers, patience=patience, **counts)
     if isinstance(data, Splits):
         validation = data.valid if validation is None else validation
         transform = data.transform if transform is None else transform
         data = data.train
-    place = pick_device(device, model, guide)
-    for program in (model, guide):
-        if isinstance(program, nn.Module):
-            program.to(place)
-    train = tuple(t.to(place) for t in as_arguments(data, "data"))
-    valid = None
-    if validation is not None:
-        valid = tuple(t.to(place) for t in as_arguments(validation, "validation"))
-    if patience is not None and valid is None:
+    if patience is not None and validation is None:
         raise ValueError("patience needs validation data: give validation=")
-    with isolated_randomness(seed):
-        found = examine(model, guide, train, transform, objective, batch_size)
-        optimizer = make_optimizer(found.theta.values(), found.phi.values(), optim, lr, lr_guide)
+    place = pick_device(device, model, guide)  # first: it may start CUDA and its random numbers
+    with isolated_randomness(seed), gradients():
+        train = tuple(t.to(place) for t in as_arguments(data, "data"))
+        valid = None
+        if validation is not None:
+            valid = tuple(t.to(place) for t in as_arguments(validation, "validation"))
+        move(place, model, guide)
+        found = examine(model, guide, train, valid, transform, objective, batch_size)
+        checkup = found.checkup
+        groups = checkup.theta.values(), checkup.phi.values()
+        optimizer = make_optimizer(*groups, optim, lr, lr_guide)
         steps = steps_per_epoch(len(train[0]), batch_size)
-        run = Run(
-            weights=Weights(model, guide, found),
-            optimizer=optimizer,
-            scheduler=make_schedule(optimizer, schedule, epochs * steps),
-            settings={"seed": seed, "batch_size": batch_size, "examples": len(train[0])},
-        )
+        settings = {
+            "seed": seed,
+            "batch_size": batch_size,
+            "clip_norm": clip_norm,
+            "transform": transform is not None,
+            "data": fingerprint(train),
+            "validation": fingerprint(valid),
+            **describe(objective, optimizer, schedule),
+        }
+        weights = Weights(model, guide, checkup, found.called)
+        run = Run(weights, optimizer, make_schedule(optimizer, schedule, epochs * steps), settings)
+        keeper = Keeper(checkpoint, checkpoint_every)
         if resume is not None:
-            run.load_state_dict(files.load(resume, map_location=place))
-        loop = Loop(
-            run,
-            EagerStep(model, guide, objective, optimizer, clip_norm),
-            train,
-            valid,
-            transform,
-            {**found.theta, **found.phi},
-            None if checkpoint is None else Path(checkpoint),
-            checkpoint_every,
-            tuple(loggers),
-        )
-        with Progress(epochs, steps, progress, start_epoch=run.epoch) as bar:
-            loop(epochs, patience, bar)
-        if restore_best and run.best is not None:
-            run.weights.load(run.best)
+            run.load_state_dict(files.load(resume, map_location=place), epochs)
+        step = EagerStep(model, guide, objective, optimizer, clip_norm)
+        loop = Loop(run, step, train, valid, transform, keeper, tuple(loggers))
+        bar = Progress(epochs, steps, progress, start_epoch=run.epoch)
+        try:
+            with held_back() as interrupt, bar:
+                loop(epochs, patience, bar, interrupt)
+                if restore_best and run.best is not None:
+                    run.weights.load(run.best)
+        finally:
+            optimizer.zero_grad(set_to_none=True)
     return run.history

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
 
-from . import checkpoint as files
+from .arguments import transformed
 from .batches import batches
 from .diagnosis import find_nonfinite
 from .errors import TrainingError
-from .examine import transformed
-from .interrupt import Interrupt, held_back
+from .interrupt import Interrupt
+from .keeper import Keeper
 from .loggers import Logger
 from .progress import Progress
 from .run import Run
-from .step import EagerStep, StepResult
+from .step import EagerStep, StepResult, reads_at_once
 from .validation import validation_elbo
 
 #: On a GPU a loss is read only now and then, so that the device does not wait for Python.
@@ -29,64 +31,90 @@ LOOK_EVERY = 50
 
 @dataclass
 class Loop:
-    """Runs epochs on the state of a run; a resumed one begins within an epoch."""
+    """Runs epochs on the state of a run; a resumed one begins within an epoch.
+
+    Attributes:
+        good: the last weights that were seen to be finite, and their step.
+    """
 
     run: Run
     step: EagerStep
     train: tuple[Tensor, ...]
     valid: tuple[Tensor, ...] | None
     transform: Callable[[Tensor], Tensor] | None
-    parameters: dict[str, Tensor]
-    checkpoint: Path | None
-    checkpoint_every: int
+    keeper: Keeper
     loggers: tuple[Logger, ...]
+    good: tuple[int, dict[str, Any]] = field(init=False)
 
-    def __call__(self, epochs: int, patience: int | None, bar: Progress) -> None:
+    def __call__(
+        self, epochs: int, patience: int | None, bar: Progress, interrupt: Interrupt
+    ) -> None:
         """Run until this many epochs are complete, or validation has not improved for long."""
         run = self.run
-        good = run.weights.state()
+        self.good = (run.step, run.weights.state())
         # The programs were checked; checking every value again would double the cost of a step.
-        with held_back() as interrupt, pyro.validation_enabled(False):
-            while run.epoch < epochs and not self._tired(patience):
+        with pyro.validation_enabled(False), warnings.catch_warnings():
+            # Pyro's objectives warn; here it is an error that says where.
+            warnings.filterwarnings("ignore", "Encountered (NaN|inf)")
+            while run.epoch < epochs and not run.tired(patience):
                 began = time.monotonic()
                 try:
                     self._steps(interrupt, bar)
                 except TrainingError:
-                    run.weights.load(good)
+                    run.weights.load(self.good[1])
                     raise
                 finally:
                     run.seconds += time.monotonic() - began
                 row = self._close()
-                bar.epoch(row)
-                good = run.weights.state()
-                done = run.epoch == epochs or self._tired(patience)
-                if done or run.epoch % self.checkpoint_every == 0:
-                    self._save()
+                bar.epoch({"elbo": -row["loss"], **row})
+                # Before the checkpoint: a row that is logged twice after a crash can be told by
+                # its step, one that is missing cannot be had again.
                 for logger in self.loggers:
                     logger.log(row, run.step)
-
-    def _tired(self, patience: int | None) -> bool:
-        return patience is not None and self.run.epoch - self.run.best_epoch >= patience
+                done = run.epoch == epochs or run.tired(patience)
+                if done or run.epoch % self.keeper.every == 0:
+                    self.keeper.save(run)
 
     def _steps(self, interrupt: Interrupt, bar: Progress) -> None:
         run, device = self.run, self.train[0].device
-        n, seed, size = (run.settings[name] for name in ("examples", "seed", "batch_size"))
-        order = list(batches(n, size, seed, run.epoch, device))
+        seed, size = run.settings["seed"], run.settings["batch_size"]
+        order = list(batches(len(self.train[0]), size, seed, run.epoch, device))
         for number, index in enumerate(order[run.position :], run.position + 1):
             if interrupt.requested:
-                self._save()
-                raise KeyboardInterrupt
+                self._note_good()
+                self.keeper.save(run)
+                raise KeyboardInterrupt(f"stopped after step {run.step}{self.keeper}")
             batch = transformed(tuple(t[index] for t in self.train), self.transform)
             before = torch.get_rng_state()
-            result = self.step(*batch)
-            look = device.type == "cpu" or number % LOOK_EVERY == 0 or number == len(order)
-            if look and not torch.isfinite(result.loss):
+            result = self._take(batch)
+            run.add(result.values(), len(index))
+            look = reads_at_once(device) or number % LOOK_EVERY == 0 or number == len(order)
+            # The sum: it is not finite once any of the losses was not.
+            if look and not math.isfinite(run.sums["loss"]):
                 torch.set_rng_state(before)
                 raise self._nonfinite(result, batch)
             run.scheduler.step()
-            run.add(result.values(), len(index))
             elbo = -result.loss if result.elbo is None else result.elbo
             bar.step(elbo, result.reconstruction, result.kl)
+        self._note_good()
+
+    def _note_good(self) -> None:
+        bad = next(self.run.weights.nonfinite(), None)
+        if bad is not None:
+            raise self._error(f"parameter {bad!r} is not finite after step {self.run.step}")
+        self.good = (self.run.step, self.run.weights.state())
+
+    def _take(self, batch: tuple[Tensor, ...]) -> StepResult:
+        try:
+            return self.step(*batch)
+        except (ValueError, RuntimeError) as error:
+            # Some draws and decompositions refuse parameters that are not finite.
+            bad = next(self.run.weights.nonfinite(), None)
+            if bad is None:
+                raise
+            line = str(error).splitlines()[0]
+            text = f"parameter {bad!r} is not finite at step {self.run.step + 1} ({line})"
+            raise self._error(text) from error
 
     def _close(self) -> dict[str, float]:
         run = self.run
@@ -95,25 +123,24 @@ class Loop:
         if self.valid is not None:
             row |= validation_elbo(self.step.model, self.step.guide, self.valid)
             run.note_validation(row["valid_elbo"])
-        groups = run.optimizer.param_groups
-        row |= {"seconds": run.seconds, "lr": groups[0]["lr"]}
-        if groups[-1]["lr"] != groups[0]["lr"]:
-            row["lr_guide"] = groups[-1]["lr"]
+        first, last = run.optimizer.param_groups[0], run.optimizer.param_groups[-1]
+        row |= {"seconds": run.seconds, "lr": first["lr"]}
+        if last["initial_lr"] != first["initial_lr"]:
+            row["lr_guide"] = last["lr"]
         run.history.append(**row)
         return row
 
-    def _save(self) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            files.save(self.checkpoint, self.run.state_dict())
-
     def _nonfinite(self, result: StepResult, batch: tuple[Tensor, ...]) -> TrainingError:
-        where = find_nonfinite(self.step.model, self.step.guide, batch, self.parameters)
-        run = self.run
-        kept = f"the weights are those after epoch {run.epoch}"
-        if self.checkpoint is not None and self.checkpoint.exists():
-            kept += f", also in {self.checkpoint}"
+        weights = self.run.weights
+        where = find_nonfinite(self.step.model, self.step.guide, batch, weights.nonfinite())
+        loss, step = result.loss.item(), self.run.step
+        what = f"a loss before step {step} was not finite"
+        if not math.isfinite(loss):
+            what = f"the loss is {loss} at step {step}"
+        return self._error(f"{what}: {where}")
+
+    def _error(self, what: str) -> TrainingError:
         return TrainingError(
-            f"the loss is {result.loss.item()} at step {run.step + 1} (epoch {run.epoch + 1}): "
-            f"{where}; {kept}; try a smaller lr, or clip_norm"
+            f"{what} (epoch {self.run.epoch + 1}); the weights are again those after step "
+            f"{self.good[0]}{self.keeper}; try a smaller lr, or clip_norm"
         )

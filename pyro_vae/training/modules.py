@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from pyro_vae.objectives import modules_of
@@ -15,40 +14,28 @@ from pyro_vae.objectives import modules_of
 
 @contextmanager
 def called_modules() -> Iterator[list[nn.Module]]:
-    """Collect the modules that run inside, and put back the buffers that running them changes.
+    """Collect the modules that run inside, in order of the first call.
 
     A function may reach its networks by other functions, lists or dicts, where no look at its
-    names finds them; what runs cannot hide. The list is complete at the end, in order of the
-    first call, without modules that are part of another one in it.
+    names finds them; what runs cannot hide. At the end the list holds no module that is part of
+    another one in it.
 
-    >>> net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
     >>> with called_modules() as found:
-    ...     _ = net(torch.randn(8, 2))
-    >>> found[0] is net, len(found), net[1].running_mean
-    (True, 1, tensor([0., 0.]))
+    ...     _ = net(torch.zeros(1, 2))
+    >>> found == [net]
+    True
     """
-    found: list[nn.Module] = []
-    before: list[tuple[nn.Module, str, Tensor, Tensor]] = []
-    seen: set[nn.Module] = set()
-
-    def note(module: nn.Module, _inputs: Any) -> None:
-        if module not in seen:
-            seen.add(module)
-            found.append(module)
-            for name, buffer in module.named_buffers(recurse=False):
-                before.append((module, name, buffer, buffer.clone()))
-
-    hook = register_module_forward_pre_hook(note)
+    found: dict[nn.Module, None] = {}
+    outermost: list[nn.Module] = []
+    hook = register_module_forward_pre_hook(lambda module, _: found.setdefault(module))
     try:
-        yield found
+        yield outermost
     finally:
         hook.remove()
         inner = {part for module in found for part in module.modules() if part is not module}
-        found[:] = [module for module in found if module not in inner]
-        with torch.no_grad():
-            for module, name, buffer, value in before:
-                # The buffer itself, too: a module may have put another tensor in its place.
-                setattr(module, name, buffer.copy_(value) if buffer.shape == value.shape else value)
+        outermost += [module for module in found if module not in inner]
 
 
 @contextmanager
@@ -57,6 +44,7 @@ def evaluation_mode(*programs: Callable[..., Any]) -> Iterator[None]:
 
     Thus dropout is off and batch norm uses, and keeps, the statistics that it has.
 
+    >>> import torch
     >>> dropout = nn.Dropout(0.9)
     >>> with evaluation_mode(lambda x: dropout(x)):
     ...     dropout(torch.ones(3))

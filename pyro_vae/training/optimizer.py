@@ -14,6 +14,7 @@ from torch.optim import Adam, Optimizer
 
 Optim = Callable[[list[dict[str, Any]]], Optimizer] | PyroOptim
 
+
 def make_optimizer(
     theta: Iterable[Tensor],
     phi: Iterable[Tensor],
@@ -61,6 +62,11 @@ def make_optimizer(
     if optim is None:
         return Adam(groups, fused=_fusable(groups))
     optimizer = _from_pyro(optim, groups) if isinstance(optim, PyroOptim) else _call(optim, groups)
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise ValueError(
+            f"{type(optimizer).__name__} has no learning rate named lr, which fit schedules: "
+            "take another optimiser"
+        )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     left = [p for group in groups for p in group["params"] if id(p) not in held]
     if left:

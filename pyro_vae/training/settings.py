@@ -53,26 +53,28 @@ def pick_device(device: str | torch.device, *programs: Callable[..., Any]) -> to
     if device == "auto":
         if torch.cuda.is_available() and len(modules) == len(programs):
             return torch.device("cuda", torch.cuda.current_device())
-        parameters = (p for module in modules for p in module.parameters())
-        return next(parameters, torch.empty(0)).device
+        used = (module for program in programs for _, module in modules_of(program))
+        return next((p for module in used for p in module.parameters()), torch.empty(0)).device
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         line = str(error).splitlines()[0]
         raise ValueError(f"device {str(device)!r} is not to be had here: {line}") from error
+    if chosen.type == "meta":
+        raise ValueError("device 'meta' holds no values: nothing can be trained on it")
     return chosen
 
 
 def move(device: torch.device, *programs: Callable[..., Any]) -> None:
     """Move the modules that the programs are or use.
 
-    Raises ``ValueError`` where a parameter, or the device itself, is ``meta``: without values.
+    Raises ``ValueError`` where a parameter is on the ``meta`` device: without values.
     """
     for program in programs:
         for _, module in modules_of(program):
             for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-                if tensor.is_meta or device.type == "meta":
+                if tensor.is_meta:
                     raise ValueError(
                         f"{type(module).__name__}.{name} has no values on the meta device: "
                         "give it some by .to_empty(device=...) and an initialisation"
@@ -82,14 +84,13 @@ def move(device: torch.device, *programs: Callable[..., Any]) -> None:
 
 def describe(objective: PyroELBO, optimizer: Optimizer, schedule: Schedule) -> dict[str, Any]:
     """What decides a run's course, as plain values, before the first step."""
-    # Pyro's objectives find out the nesting of plates when they run.
-    options = {k: v for k, v in vars(objective).items() if k != "max_plate_nesting"}
-    told = [f"{k}={v!r}" for k, v in options.items() if k[0] != "_" and isinstance(v, _PLAIN)]
-    known: dict[str, Any] = {
-        "objective": f"{type(objective).__name__}({', '.join(sorted(told))})",
-        "optim": type(optimizer).__name__,
-        "schedule": schedule if isinstance(schedule, str) else schedule_factors(schedule),
-    }
+    known: dict[str, Any] = {"objective": type(objective).__name__}
+    for name, value in vars(objective).items():
+        # Pyro's objectives find out the nesting of plates when they run.
+        if name[0] != "_" and name != "max_plate_nesting" and _is_plain(value):
+            known[f"{name} of the objective"] = value
+    known["optim"] = type(optimizer).__name__
+    known["schedule"] = schedule if isinstance(schedule, str) else schedule_factors(schedule)
     for number, group in enumerate(optimizer.param_groups):
         where = group.get("name", f"group {number}")
         known[f"number of tensors in {where}"] = len(group["params"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,17 @@ class StepResult:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+def reads_at_once(device: torch.device) -> bool:
+    """Whether a value is there as soon as it is asked for; a GPU would have to be waited for."""
+    return device.type == "cpu"
+
+
 class EagerStep:
     """The loss's gradient by autograd, then the optimiser's step: what ``pyro.infer.SVI`` does.
 
     The loss is divided by the size of the mini-batch, so that learning rates and clipping mean
-    the same for every size. Nothing is changed when the loss is not finite (``ok`` is then
-    false).
+    the same for every size. On the CPU a loss that is not finite changes nothing; on a GPU
+    nobody waits for its value.
 
     Args:
         model, guide: the programs.
@@ -64,12 +70,11 @@ class EagerStep:
         self.clip_norm = clip_norm
 
     def __call__(self, *batch: Tensor) -> StepResult:
-        """Take one step. On the CPU a loss that is not finite leaves the weights as they were."""
+        """Take one step on the parts of a mini-batch."""
         self.optimizer.zero_grad(set_to_none=True)
         result = self._gradients(*batch)
-        on_cpu = result.loss.device.type == "cpu"
-        # Reading a value would make a GPU wait at every step; there the loop looks now and then.
-        if on_cpu and not torch.isfinite(result.loss):
+        # Elsewhere the loop looks now and then.
+        if reads_at_once(result.loss.device) and not math.isfinite(result.loss):
             return result
         if self.clip_norm is not None:
             clip_gradients(self.optimizer, self.clip_norm)
@@ -93,4 +98,4 @@ class EagerStep:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad.div_(n)
-        return StepResult(torch.as_tensor(loss).detach() / n)
+        return StepResult(torch.as_tensor(loss, dtype=torch.float64).detach() / n)

@@ -1,0 +1,98 @@
+"""Types of options, in words that one can read without knowing Python's."""
+
+from __future__ import annotations
+
+import json
+import types
+from argparse import ArgumentError
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from jsonargparse import ArgumentParser
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
+_MANY = {int: "whole numbers, like [400, 200]", float: "numbers, like [0.5, 2]", str: "words"}
+
+
+class Misfit(Exception):
+    """A value that is not of its option's type."""
+
+
+def in_words(hint: Any) -> str:
+    """What an option takes.
+
+    >>> in_words(float | Literal["shared", "per-dimension"] | None)
+    "a number, 'shared' or 'per-dimension'"
+    >>> in_words(Sequence[int])
+    'a list of whole numbers, like [400, 200]'
+    """
+    words = list(dict.fromkeys(_alternatives(hint)))
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def refusal(option: str, hint: Any, value: Any) -> str:
+    """Why an option does not take a value.
+
+    >>> refusal("--epochs", int, "x")
+    "--epochs takes a whole number, not 'x'"
+    >>> refusal("--kl", Literal["analytic", "sampled"], "foo")
+    "--kl: 'foo' is not one of analytic, sampled"
+    """
+    shown = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
+    if get_origin(hint) is Literal:
+        return f"{option}: {shown} is not one of {', '.join(map(str, get_args(hint)))}"
+    return f"{option} takes {in_words(hint)}, not {shown}"
+
+
+def adapt(hint: Any, value: Any, typed: bool) -> Any:
+    """The value as its type has it: ``"5"`` is 5 where it was ``typed`` as a word.
+
+    Raises :class:`Misfit` where it is not of the type. Types that would import something to
+    find out are let through.
+
+    >>> adapt(int | None, "5", typed=True), adapt(str, "5", typed=True)
+    (5, '5')
+    """
+    if not is_plain(hint):
+        return value
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    try:
+        if typed:
+            return parser.parse_args([f"--value={value}"]).value
+        return parser.parse_object({"value": value}).value
+    except ArgumentError as error:
+        raise Misfit(str(error)) from error
+
+
+def is_plain(hint: Any) -> bool:
+    """Whether a type is of numbers, words and lists of them alone."""
+    if get_origin(hint) is Literal:
+        return True
+    if hint in (int, float, bool, str, type(None), Ellipsis, list, tuple, dict, Sequence):
+        return True
+    return get_origin(hint) in _GENERIC and all(map(is_plain, get_args(hint)))
+
+
+_UNIONS = (Union, types.UnionType)
+_GENERIC = (*_UNIONS, list, tuple, dict, Sequence)
+
+
+def _alternatives(hint: Any) -> list[str]:
+    if hint is type(None):
+        return []
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in _UNIONS:
+        return [word for part in inner for word in _alternatives(part)]
+    if origin is Literal:
+        return [repr(value) for value in inner]
+    if origin is type:
+        return [f"the name of a {inner[0].__name__}"]
+    if origin in (list, tuple, Sequence):
+        return [f"a list of {_MANY.get(inner[0], 'values')}"]
+    return [_WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"]

@@ -1,0 +1,67 @@
+"""Which likelihoods are densities of which data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pyro_vae import data
+
+from .errors import UsageError
+from .parts import known_parts
+
+#: Likelihood for each kind of values, where none is asked for.
+DEFAULT_LIKELIHOOD = {"binary": "Bernoulli", "grey": "Bernoulli", "real": "Normal"}
+
+#: The kinds of data that lie within the support of a likelihood of each kind.
+SUPPORTED = {
+    "binary": {"binary"},
+    "grey": {"grey", "binary"},
+    "counts": {"counts", "binary"},
+    "real": {"binary", "grey", "counts", "real"},
+}
+
+
+def default_likelihood(dataset: data.Dataset) -> dict[str, str]:
+    """The likelihood of a data set for which none is named, as a configuration holds it."""
+    name = DEFAULT_LIKELIHOOD.get(dataset.values)
+    if name is None:
+        choice = " or ".join(f"--likelihood {name}" for name in _fitting(dataset.values))
+        raise UsageError(f"{dataset.name} holds {dataset.values}: say how they arise, by {choice}")
+    return {"class_path": f"pyro_vae.likelihoods.{name}"}
+
+
+def fitting(dataset: data.Dataset, likelihood: Any) -> data.Dataset:
+    """The data as the likelihood takes them; :class:`UsageError` where it does not."""
+    wanted: str = likelihood.values
+    if wanted == "binary" and dataset.values == "grey":
+        # The density of a coin at 0.3 means nothing: grey values become coins themselves.
+        return dataset.binarized(seed=0)
+    if dataset.values not in SUPPORTED.get(wanted, {dataset.values}):
+        choice = " or ".join(f"--likelihood {name}" for name in _fitting(dataset.values))
+        raise UsageError(
+            f"{dataset.name} has {dataset.values} values, outside the support of "
+            f"{likelihood.__name__}: use {choice}"
+        )
+    return dataset
+
+
+def image_shape(dataset: data.Dataset) -> tuple[int, ...] | None:
+    """How an example is shown as an image, ``None`` where it is none.
+
+    Vectors are images where they can be squares of at least 8x8 pixels.
+
+    >>> image_shape(data.load("digits", flatten=False)), image_shape(data.load("linear_gaussian"))
+    ((1, 8, 8), None)
+    """
+    event = tuple(dataset.event_shape)
+    if len(event) == 2 or (len(event) == 3 and event[0] in (1, 3)):
+        return event
+    side = math.isqrt(event[0]) if len(event) == 1 else 0
+    square = side >= 8 and side * side == event[0] and dataset.values in ("binary", "grey")
+    return (side, side) if square else None
+
+
+def _fitting(values: str) -> list[str]:
+    parts = known_parts("likelihood").items()
+    return [name for name, kind in parts if values in SUPPORTED.get(kind.values, set())]  # type: ignore[attr-defined]

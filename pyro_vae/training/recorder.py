@@ -1,0 +1,142 @@
+"""Writes down every tensor operation of one run, and refuses what would not stand for the next.
+
+The operations of one run are the program only if none of them, and no shape, was chosen by a
+tensor's value. So a read of a value is refused, unless the value is the same in every run.
+"""
+
+from __future__ import annotations
+
+import operator
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .staging_error import refuse
+
+aten = torch.ops.aten
+
+
+class Recorder(TorchDispatchMode):
+    """Records operations into ``graph`` while it lets them happen.
+
+    Attributes:
+        graph: its inputs are the arguments, then ``captured``.
+        captured: tensors that were there before, in the order of first use.
+        literals: for each of these, whether it is a constant written in the program.
+    """
+
+    def __init__(self, arguments: Sequence[Tensor], lines: bool = False) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.captured: list[Tensor] = []
+        self.literals: list[bool] = []
+        self._lines = lines
+        self._nodes = WeakTensorKeyDictionary()
+        self._same: dict[StorageWeakRef, bool] = {}  # storages of this run: same in every run?
+        self._before: list[tuple[Tensor, Tensor]] = []
+        for i, argument in enumerate(arguments):
+            self._nodes[argument] = self.graph.placeholder(f"argument_{i}")
+        self._top = self.graph.placeholder("unused")  # where the inputs end, until closed
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is aten.native_batch_norm.default and args[3] is not None:
+            func = aten._native_batch_norm_legit.default  # whose schema says what it writes
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        literal = func is aten.lift_fresh.default
+        drawn = torch.Tag.nondeterministic_seeded in func.tags
+        same = literal or (not drawn and all(map(self._is_same, tensors)))
+        if torch.Tag.data_dependent_output in func.tags:
+            if not same:
+                raise refuse("a tensor's value is read")
+            return func(*args, **kwargs)
+        if torch.Tag.dynamic_output_shape in func.tags and not _static_index(func, args):
+            raise refuse("a shape depends on a tensor's value")
+        if any(isinstance(leaf, torch.Generator) for leaf in tree_leaves((args, kwargs))):
+            raise refuse("random numbers are drawn from a torch.Generator of the program's own")
+        for tensor in _written(func, args, kwargs):
+            ref = _storage(tensor)
+            if ref in self._same:
+                self._same[ref] &= same
+            else:
+                self._before.append((tensor, tensor.detach().clone()))
+        node = self._record(func, args, kwargs, literal)
+        out = func(*args, **kwargs)
+        known = {_storage(tensor) for tensor in tensors} if not literal else set()
+        for place, leaf in _outputs(out):
+            if _storage(leaf) not in known:
+                self._same[_storage(leaf)] = same
+            self._nodes[leaf] = (
+                node if place is None else self.graph.call_function(operator.getitem, (node, place))
+            )
+        return out
+
+    def close(self, outputs: list[Tensor]) -> fx.GraphModule:
+        """The finished graph."""
+        self.graph.output([self._node(tensor) for tensor in outputs])
+        self.graph.erase_node(self._top)
+        self.graph.eliminate_dead_code()
+        return fx.GraphModule(torch.nn.Module(), self.graph)
+
+    def put_back(self) -> None:
+        """Give tensors that the run changed in place, such as running means, their values back."""
+        with torch.no_grad():
+            for tensor, before in reversed(self._before):
+                tensor.copy_(before)
+
+    def _record(self, func: Any, args: Any, kwargs: Any, literal: bool) -> fx.Node:
+        if literal and args[0].dim() == 0:
+            options = {"dtype": args[0].dtype, "device": args[0].device}
+            return self.graph.call_function(aten.full.default, ([], args[0].item()), options)
+        nodes = tree_map_only(Tensor, lambda tensor: self._node(tensor, literal), (args, kwargs))
+        if literal:
+            func = aten.clone.default  # what follows may write into it
+        node = self.graph.call_function(func, *nodes)
+        if self._lines:
+            node.meta["stack_trace"] = "".join(traceback.format_stack())
+        return node
+
+    def _node(self, tensor: Tensor, literal: bool = False) -> fx.Node:
+        if tensor not in self._nodes:
+            with self.graph.inserting_before(self._top):
+                self._nodes[tensor] = self.graph.placeholder(f"captured_{len(self.captured)}")
+            self.captured.append(tensor)
+            self.literals.append(literal)
+        return self._nodes[tensor]
+
+    def _is_same(self, tensor: Tensor) -> bool:
+        return self._same.get(_storage(tensor), False)
+
+
+def _storage(tensor: Tensor) -> StorageWeakRef:
+    return StorageWeakRef(tensor.untyped_storage())
+
+
+def _outputs(out: Any) -> Iterator[tuple[int | None, Tensor]]:
+    if isinstance(out, Tensor):
+        yield None, out
+    elif isinstance(out, tuple | list):
+        yield from ((i, leaf) for i, leaf in enumerate(out) if isinstance(leaf, Tensor))
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
+    for i, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[i] if i < len(args) else kwargs.get(argument.name)
+            yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _static_index(func: Any, args: tuple[Any, ...]) -> bool:
+    masks = (torch.bool, torch.uint8)
+    return func is aten.index.Tensor and all(
+        index is None or index.dtype not in masks for index in args[1]
+    )

@@ -1,0 +1,236 @@
+"""What a user gets for bad input: one line that says what is wrong, and nothing is lost."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from bad_files import write_all
+from cli_calls import TINY, Command, contents, start
+
+from pyro_vae.cli.main import run
+
+NORMAL = "--likelihood Normal"
+CONV = "--encoder ConvEncoder --decoder ConvDecoder"
+DAMAGED = "; use the previous checkpoint"
+
+#: A command, and the essential part of its message.
+TABLE = {
+    # words
+    "no number": ("train --epochs x", "--epochs takes a whole number, not 'x'"),
+    "a fraction": ("train --epochs 1.5", "--epochs takes a whole number, not '1.5'"),
+    "no rate": ("train --lr fast", "--lr takes a number, not 'fast'"),
+    "no value": ("train --epochs", "--epochs needs a value: a whole number"),
+    "no value before an option": ("train --lr --seed 1", "--lr needs a value: a number"),
+    "misspelt option": ("train --latnt 3", "unknown option --latnt; did you mean --latent?"),
+    "stray word": ("train digits", "unexpected 'digits'; see pyro-vae train --help"),
+    "switch with a word": (
+        "train --overwrite true",
+        "unexpected 'true': --overwrite is a switch and takes no value",
+    ),
+    "switch with a value": ("train --json=1", "--json is a switch: it takes no value"),
+    "no choice": ("train --schedule fast", "'fast' is not one of cosine, linear, constant"),
+    "no truth": ("train --pictures maybe", "--pictures takes true or false, not 'maybe'"),
+    "RUN missing": ("evaluate", "RUN is missing: pyro-vae evaluate RUN"),
+    "two runs": ("evaluate run run", "unexpected 'run'; see pyro-vae evaluate --help"),
+    "option of another command": ("resume run --out x", "unknown option --out"),
+    "no split": ("evaluate run --split all", "--split: 'all' is not one of train, valid, test"),
+    "no action": ("data lst", "list|fetch: 'lst' is not one of list, fetch"),
+    # parts
+    "unknown part": (
+        "train --prior Foo",
+        "--prior: there is no prior 'Foo'; choose from StandardNormal, or name a class of yours "
+        "by its import path",
+    ),
+    "misspelt part": ("train --likelihood Bernouli", "did you mean Bernoulli?"),
+    "a function": ("train --prior os.system", "--prior: os has no class system"),
+    "another kind": (
+        "train --prior collections.OrderedDict",
+        "--prior: collections.OrderedDict is not a Prior; choose from StandardNormal, or derive "
+        "yours from pyro_vae.priors.Prior",
+    ),
+    "no module": ("train --prior nosuch.Mine", "there is no module nosuch"),
+    "base class": ("train --prior Prior", "--prior: Prior cannot stand here; choose from"),
+    "the wrong way round": (
+        "train --encoder ConvDecoder",
+        "--encoder: ConvDecoder cannot stand here; choose from MLP, ConvEncoder",
+    ),
+    "option of an unnamed part": (
+        "train --likelihood.scale 0.3",
+        "--likelihood.scale: name the likelihood first, --likelihood Normal",
+    ),
+    "misspelt option of a part": (
+        "train --encoder.hiden [8]",
+        "--encoder.hiden is not an option; MLP takes --encoder.hidden, --encoder.activation",
+    ),
+    "option of another part": (
+        "train --likelihood Bernoulli --likelihood.scale 0.3",
+        "--likelihood.scale is not an option; Bernoulli takes none",
+    ),
+    "no choice of a part": (
+        "train --objective.kl foo",
+        "--objective.kl: 'foo' is not one of analytic, sampled, auto",
+    ),
+    "no value of a part": (f"train {NORMAL} --likelihood.scale wide", "takes a number, 'shared'"),
+    "no list": (
+        "train --encoder.hidden 8",
+        "--encoder.hidden takes a list of whole numbers, like [400, 200], not '8'",
+    ),
+    "filled in": ("train --prior.latent 3", "--prior.latent is filled in: give --latent"),
+    "no such page": ("train --prior.help Foo", "--prior.help: there is no prior 'Foo'"),
+    # ranges
+    "no epochs": ("train --epochs 0", "--epochs is at least 1, not 0"),
+    "no batch": ("train --batch_size 0", "--batch_size is at least 1, not 0"),
+    "latent 0": ("train --latent 0", "--latent is at least 1, not 0"),
+    "limit 0": ("train --limit 0", "--limit is at least 1, not 0"),
+    "no particles": ("train --particles 0", "--particles is at least 1, not 0"),
+    "negative rate": ("train --lr -1", "lr must be a positive number, not -1"),
+    "rate 0 of phi": ("train --lr_guide 0", "lr_guide must be a positive number, not 0"),
+    "negative norm": ("train --clip_norm -1", "clip_norm is a positive number, not -1"),
+    "negative scale": (f"train {NORMAL} --likelihood.scale -1", "--likelihood Normal: "),
+    "no units": ("train --encoder.hidden [0]", "--encoder MLP: a shape is positive whole numbers"),
+    "no device": ("train --device gpu7", "device 'gpu7' is not to be had here"),
+    "huge seed": ("train --seed 99999999999999999999", "--seed"),
+    "nothing to evaluate": ("evaluate run --limit 0", "--limit is at least 1, not 0"),
+    "evaluate without particles": ("evaluate run --particles 0", "--particles is at least 1"),
+    "evaluate elsewhere": ("evaluate run --device gpu7", "device 'gpu7' is not to be had here"),
+    "no samples": ("sample run --n 0", "--n is at least 1, not 0"),
+    "strange ending": ("sample run --out x.gif", "a file that ends in .png or .npy is needed"),
+    # data
+    "unknown set": ("train --data digit", "unknown data set 'digit'; did you mean 'digits'?"),
+    "empty name": ("train --data ''", "unknown data set ''"),
+    "unknown ending": ("train --data mine.txt", "files ending in .npy, .npz, .csv"),
+    "missing file": ("train --data mine.npy", "there is no data file mine.npy"),
+    "a folder for a file": ("train --data folder.npy", "there is no data file folder.npy"),
+    "wrong shape": ("train --data line.npy", "(examples, features...) is needed"),
+    "one example": ("train --data one.npy", "has 1 examples to train on; at least 10 are needed"),
+    "no examples": ("train --data none.npy", "is empty: its shape is (0, 3)"),
+    "words in an array": ("train --data words.npy", "holds <U1; real numbers are needed"),
+    "complex numbers": ("train --data complex.npy", "holds complex128; real numbers are needed"),
+    "pickled objects": ("train --data objects.npy", "save it again with numpy.save"),
+    "NaN": ("train --data nan.npy", "row 7, column 1 (from 0) is nan; finite numbers"),
+    "infinity": ("train --data inf.npy", "row 0, column 2 (from 0) is inf; finite numbers"),
+    "events that differ": ("train --data shapes.npz", "they must agree"),
+    "truncated array": ("train --data cut.npz", "cut.npz cannot be read"),
+    "empty file": ("train --data blank.csv", "blank.csv has no rows of numbers"),
+    "words in a table": ("train --data words.csv", "line 3, column 2: 'four' is not a number"),
+    "ragged table": ("train --data ragged.csv", "line 2: 1 columns, but 2 in the first row"),
+    "NaN in a table": ("train --data nan.csv", "line 2, column 1: 'nan' is not finite"),
+    "reals under Bernoulli": (
+        "train --data real.npy --likelihood Bernoulli",
+        "real has real values, outside the support of Bernoulli: use",
+    ),
+    "counts without a word": ("train --data counts.npy", "counts holds counts: say how they arise"),
+    "vectors under convolutions": (
+        f"train --data linear_gaussian {CONV}",
+        "a convolution needs images (channels, height, width), not events of shape (8,)",
+    ),
+    "no set to fetch": ("data fetch minst", "unknown data set 'minst'; did you mean 'mnist'?"),
+    "fetch nothing": ("data fetch", "fetch what? One of digits, linear_gaussian, mnist"),
+    # files of options
+    "no file": ("train --config no.yaml", "--config: there is no file no.yaml"),
+    "a folder": ("train --config run", "--config: run is a folder; name a file in it"),
+    "broken YAML": ("train --config broken.yaml", "--config: broken.yaml, line 2 is not YAML"),
+    "no options": ("train --config list.yaml", "--config: list.yaml holds no options"),
+    "bytes": ("train --config binary.yaml", "--config: binary.yaml is not text"),
+    "misspelt key": ("train --config key.yaml", "epoch in key.yaml is not an option; did you mean"),
+    "wrong type": ("train --config type.yaml", "epochs in type.yaml takes a whole number, not 'ma"),
+    "unknown part in a file": ("train --config part.yaml", "prior in part.yaml: there is no prior"),
+    "unknown option in a file": ("train --config option.yaml", "encoder.wide in option.yaml is no"),
+    "part without a name": ("train --config nameless.yaml", "prior in nameless.yaml names no part"),
+    # folders
+    "a run is there": (
+        "train --out run",
+        "run holds a run already: continue it with `pyro-vae res",
+    ),
+    "a file is there": (
+        "train --out a-file",
+        "a-file cannot be a run folder: a file is in the way",
+    ),
+    "a file on the way": ("train --out a-file/x", "cannot be a run folder: a file is in the way"),
+    "sample into a file": ("sample run --out a-file/x.png", "a-file"),
+    "no folder": ("evaluate no", "there is no run folder no"),
+    "a file for a folder": ("evaluate a-file", "there is no run folder a-file"),
+    "an empty folder": ("resume nothing", "nothing is not a run folder: it has no config.yaml"),
+    "configuration lost": ("evaluate no-config", "is not a run folder: it has no config.yaml"),
+    "no checkpoint": ("evaluate no-checkpoint", "has no checkpoint yet: begin again with `pyro-va"),
+    "flipped bit": ("evaluate flipped", f"its contents do not match its SHA-256{DAMAGED}"),
+    "flipped bit, resumed": ("resume flipped", f"its contents do not match its SHA-256{DAMAGED}"),
+    "truncated": ("evaluate truncated", f"truncated, damaged or another program's{DAMAGED}"),
+    "truncated, resumed": ("resume truncated", "truncated, damaged or another program's"),
+    "empty checkpoint": ("plot empty", "empty/checkpoint.pt is empty; use the previous checkpoint"),
+    "text": ("evaluate words", "is not a whole pyro_vae checkpoint"),
+    "a pickle": ("evaluate pickled", "is not a whole pyro_vae checkpoint"),
+    "a foreign checkpoint": ("explain foreign", "is not a whole pyro_vae checkpoint"),
+    "a pickled module": ("sample module", "is not a whole pyro_vae checkpoint"),
+    "a zip archive": ("evaluate zipped", "is not a whole pyro_vae checkpoint"),
+    "another model's": ("evaluate other-latent", "the saved state does not fit the model"),
+    "another model's, resumed": ("resume other-latent --epochs 3", "does not fit"),
+    "no prior": ("evaluate no-prior", "is not the configuration of a run: it has no 'prior'"),
+    "many epochs": ("resume many-epochs", "epochs in many-epochs/config.yaml takes a whole number"),
+    "other option": (
+        "evaluate other-option",
+        "learning_rate in other-option/config.yaml is not an",
+    ),
+    "other class": (
+        "evaluate other-class",
+        "the run uses yours.Prior, and nothing outside pyro_vae is imported unless you name it: "
+        "add --allow yours.Prior",
+    ),
+    "other class, not there": (
+        "evaluate other-class --allow yours.Prior",
+        "there is no module yours to import yours.Prior from",
+    ),
+    "wrong kind": ("evaluate wrong-kind", "pyro_vae.networks.MLP is not a Prior"),
+    "no class": ("evaluate no-class", "pyro_vae.priors has no class No"),
+    "no YAML": ("evaluate no-yaml", "no-yaml/config.yaml, line 2 is not YAML"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a good run and much that is not good."""
+    folder = tmp_path_factory.mktemp("place")
+    good = tmp_path_factory.mktemp("good") / "run"
+    assert run(["train", *TINY, "--out", str(good)]) == 0
+    write_all(folder, good)
+    return folder
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_bad_input_gets_one_line_and_nothing_is_lost(name, place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    words, message = TABLE[name]
+    command, *rest = shlex.split(words)
+    quick = ["--limit", "50"] if command == "train" and "--limit" not in rest else []
+    before = contents(place)
+    line = Command(capsys).bad(command, *quick, *rest)
+    assert message in line
+    assert not any(word in line for word in ("Traceback", "<class", "Union", "NoneType", "typing"))
+    assert contents(place) == before
+    assert not (place / "runs").exists()
+
+
+def test_unknown_command(capsys):
+    result = Command(capsys)("trian")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("pyro-vae: unknown command 'trian'; did you mean train?")
+
+
+def test_debug_adds_the_traceback(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    result = Command(capsys)("evaluate", "flipped", "--debug")
+    assert result.code == 2 and result.out == ""
+    assert "Traceback (most recent call last)" in result.err
+    assert result.err.splitlines()[-1].startswith("pyro-vae evaluate: error: flipped/checkpoint.pt")
+
+
+def test_in_processes_of_their_own(place, monkeypatch):
+    monkeypatch.chdir(place)
+    names = ("no number", "NaN", "truncated")
+    processes = {name: start(*shlex.split(TABLE[name][0])) for name in names}
+    for name, process in processes.items():
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+        assert TABLE[name][1] in err
