@@ -144,7 +144,9 @@ def positive() -> Bare:
     def guide(counts: Tensor) -> None:
         a = pyro.param("positive.a", counts.new_tensor([2.0, 3.0]), constraints.positive)
         b = pyro.param("positive.b", counts.new_tensor([1.5, 2.5]), constraints.positive)
-        c = pyro.param("positive.c", lambda: counts.new_ones(5) * 2, constraint=constraints.positive)
+        c = pyro.param(
+            "positive.c", lambda: counts.new_ones(5) * 2, constraint=constraints.positive
+        )
         pyro.sample("rate", dist.Gamma(a[0], a[1]))
         pyro.sample("p", dist.Beta(b[0], b[1]))
         pyro.sample("w", dist.Dirichlet(c))
@@ -275,7 +277,9 @@ def conditional() -> Bare:
 
     def model(x: Tensor, y: Tensor, weight: float) -> None:
         label = nn.functional.one_hot(y, 3).to(x.dtype)
-        tril = pyro.param("conditional.tril", torch.eye(2, dtype=x.dtype), constraints.lower_cholesky)
+        tril = pyro.param(
+            "conditional.tril", torch.eye(2, dtype=x.dtype), constraints.lower_cholesky
+        )
         with pyro.plate("data", len(x)):
             with poutine.scale(scale=weight):
                 z = pyro.sample("z", dist.MultivariateNormal(x.new_zeros(2), scale_tril=tril))

@@ -70,35 +70,25 @@ def build(config: Mapping[str, Any]) -> Built:
 def build_vae(config: Mapping[str, Any], shape: tuple[int, ...]) -> VAE:
     """The two programs, with networks of the sizes that data and parts ask for."""
     latent = config["latent"]
-    likelihood_network = part(
-        "decoder",
-        config["decoder"],
-        inputs=latent,
-        outputs=_outputs("likelihood", config, shape),
+    # Bound later to the model, which may hold in its prior the very posterior that asks for it.
+    joint = log_joint(_no_model)
+    encoder = part(
+        "encoder", config["encoder"], inputs=shape, outputs=_outputs("posterior", config, latent)
     )
-    posterior_network = part(
-        "encoder",
-        config["encoder"],
-        inputs=shape,
-        outputs=_outputs("posterior", config, latent),
+    decoder = part(
+        "decoder", config["decoder"], inputs=latent, outputs=_outputs("likelihood", config, shape)
     )
-    made: list[vae.Model] = []
-
-    def joint(x: Tensor, z: Tensor) -> Tensor:
-        # Of a model that may hold, in its prior, the very posterior that asks.
-        density: Tensor = log_joint(made[0])(x, z)
-        return density
-
     posterior = part(
-        "posterior",
-        config["posterior"],
-        network=posterior_network,
-        latent=latent,
-        log_joint=joint,
+        "posterior", config["posterior"], network=encoder, latent=latent, log_joint=joint
     )
     prior = part("prior", config["prior"], latent=latent, posterior=posterior, shape=shape)
-    made.append(vae.Model(prior, part("likelihood", config["likelihood"], network=likelihood_network)))
-    return VAE(made[0], vae.Guide(posterior))
+    likelihood = part("likelihood", config["likelihood"], network=decoder)
+    joint.model = vae.Model(prior, likelihood)
+    return VAE(joint.model, vae.Guide(posterior))
+
+
+def _no_model(x: Tensor) -> None:
+    raise ValueError("the joint density is asked for before there is a model")
 
 
 def at_least_one(name: str, value: int | None) -> None:

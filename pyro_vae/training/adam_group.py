@@ -11,6 +11,10 @@ from pyro.optim.clipped_adam import ClippedAdam
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
+_SHARED = (
+    "lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "clip_norm", "lrd",
+    "decoupled_weight_decay",
+)  # fmt: skip
 #: A parameter, its optimiser, and the group of options that it is in.
 Owned = tuple[Tensor, Optimizer, dict[str, Any]]
 
@@ -107,11 +111,6 @@ def group_key(owned: Owned) -> tuple[Any, ...]:
     shared = tuple(sorted((k, v) for k, v in options.items() if k in _SHARED))
     # A step of their own is kept in tensors; ClippedAdam's is a number, and in the formula.
     return type(optimizer), leaf.device, leaf.dtype, shared, None if _is_tensor(number) else number
-
-
-_SHARED = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "clip_norm", "lrd") + (
-    "decoupled_weight_decay",
-)
 
 
 def _is_tensor(value: Any) -> bool:

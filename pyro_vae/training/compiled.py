@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.infer import ELBO, SVI
@@ -14,12 +13,10 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .entry import Gradients
 from .lowering import Backend
+from .owners import Factory, Gradients, JointOptim, JointOwner, PyroOwner
 from .staged_function import StagedFunction
-from .updates import JointOwner, PyroOwner, Updates
-
-Factory = Callable[[list[Tensor]], Optimizer]
+from .updates import Updates
 
 
 class CompiledSVI(SVI):
@@ -94,12 +91,18 @@ class CompiledSVI(SVI):
                 "(the parameters are not known yet): lambda p: torch.optim.Adam(p, lr=1e-3)"
             )
         if not isinstance(optim, PyroOptim):
-            optim = _Joint(optim)
+            optim = JointOptim(optim)
         super().__init__(model, guide, optim, loss, **options)
-        roots = (model, guide, loss)
-        common = (type(self).__name__, strict, backend, warm_up, listener)
-        self._step = StagedFunction(self._gradients, roots, self._updates, *common)
-        self._evaluation = StagedFunction(self._loss, roots, lambda *_: _Nothing(), *common)
+        common: dict[str, Any] = {
+            "roots": (model, guide, loss),
+            "name": type(self).__name__,
+            "strict": strict,
+            "backend": backend,
+            "warm_up": warm_up,
+            "listener": listener,
+        }
+        self._step = StagedFunction(self._gradients, finish=self._updates, **common)
+        self._evaluation = StagedFunction(self._loss, finish=lambda *_: _Nothing(), **common)
 
     @property
     def compilations(self) -> int:
@@ -118,7 +121,8 @@ class CompiledSVI(SVI):
             return _numbers(entry(self._step.tensors))
         with poutine.trace(param_only=True) as used:
             loss = super().step(*args, **kwargs)
-        self._step.met([site["value"].unconstrained() for site in used.trace.nodes.values()])
+        sites: Any = used.trace.nodes.values()
+        self._step.met([site["value"].unconstrained() for site in sites])
         return loss
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,29 +142,9 @@ class CompiledSVI(SVI):
             return self.loss(self.model, self.guide, *args, **kwargs)
 
     def _updates(self, leaves: list[Tensor], reached: list[bool]) -> Updates:
-        joint = isinstance(self.optim, _Joint) and self.optim.optimizer is not None
+        joint = isinstance(self.optim, JointOptim) and self.optim.optimizer is not None
         owner = JointOwner(self.optim.optimizer) if joint else PyroOwner(self.optim)
         return Updates(owner, leaves, reached)
-
-
-class _Joint(PyroOptim):
-    """One torch optimiser, made when the parameters are known."""
-
-    def __init__(self, factory: Factory) -> None:
-        super().__init__(factory, {})
-        self.factory = factory
-        self.optimizer: Optimizer | None = None
-
-    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        named = pyro.get_param_store().named_parameters()
-        ordered = [tensor for _, tensor in named if tensor in params]
-        if self.optimizer is None:
-            self.optimizer = self.factory(ordered)
-        known = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-        new = [tensor for tensor in ordered if id(tensor) not in known]
-        if new:
-            self.optimizer.add_param_group({"params": new})
-        self.optimizer.step(*args, **kwargs)
 
 
 class _Nothing:

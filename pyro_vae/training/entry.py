@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pyro
@@ -13,16 +12,17 @@ from torch.utils._pytree import tree_map_only
 from .call import Call
 from .cuda_graph import CudaGraph
 from .lowering import Backend, lower
+from .owners import Gradients
 from .readable import Readable
 from .staging import Staged
-
-Gradients = Sequence[Tensor | None]
 
 
 class Finish(Protocol):
     """What is done with the gradients."""
 
-    capturable: bool  #: whether a call can be part of a CUDA graph
+    @property
+    def capturable(self) -> bool:
+        """Whether a call can be part of a CUDA graph."""
 
     def prepare(self) -> bool:
         """Called before each step; True where a captured call still does what is wanted."""

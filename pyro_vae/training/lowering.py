@@ -39,7 +39,8 @@ def lower(graph: fx.GraphModule, inputs: list[Tensor], backend: Backend) -> Comp
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return inductor.compile(graph, inputs)  # type: ignore[return-value]
+            compiled: Compiled = inductor.compile(graph, [*inputs])
+            return compiled
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         line = "".join(str(error).strip().splitlines()[:1])
         raise Refusal(f"the compiler failed ({type(error).__name__}: {line})") from error

@@ -91,13 +91,15 @@ class Readable:
         if isinstance(value, type):
             return [] if _of_library(value) else self._attributes(vars(value), value)
         kind = type(value)
-        if isinstance(value, _HOLDERS) or not _of_library(kind):
+        if isinstance(value, _HOLDERS) or not _of_library(kind) or _of_ours(kind):
             classes = [(base, kind.__name__) for base in kind.__mro__ if base is not object]
-            return [*classes, *self._attributes(getattr(value, "__dict__", {}), kind)]
-        return []
+            return [*classes, *self._attributes(_state(value), kind)]
+        wrapped = getattr(value, "__wrapped__", None)  # of functools.lru_cache
+        return [] if wrapped is None else [(wrapped, where)]
 
     def _attributes(self, values: Mapping[str, Any], owner: type) -> Iterator[tuple[Any, str]]:
-        private = _of_library(owner)  # a library keeps caches in its private attributes
+        # Libraries keep caches in their private attributes.
+        private = _of_library(owner) and not _of_ours(owner)
         for key, value in values.items():
             if key in _MODULE_DICTS and isinstance(value, dict):
                 yield value, owner.__name__
@@ -138,6 +140,32 @@ class Readable:
             elif not is_library(getattr(space[key], "__file__", None) or "<frozen"):
                 # `settings.beta`: both names occur in the function's code.
                 yield from self._globals(vars(space[key]), names - {key})
+
+
+class _Slots(Mapping[str, Any]):
+    """The attributes of an object that has no ``__dict__``."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        names = [base.__dict__.get("__slots__", ()) for base in type(value).__mro__]
+        self.names = [n for group in names for n in ([group] if isinstance(group, str) else group)]
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self.value, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.names if hasattr(self.value, name))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _state(value: Any) -> Mapping[str, Any]:
+    return vars(value) if hasattr(value, "__dict__") else _Slots(value)
+
+
+def _of_ours(owner: type) -> bool:
+    return owner.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _momentary(value: Any) -> bool:

@@ -14,9 +14,11 @@ from .staging_error import refuse
 #: Reads of memory that no dispatcher sees.
 _BYPASSES = {
     getattr(Tensor, name): name
-    for name in ("tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "__deepcopy__")
-    + ("__repr__", "__format__", "__reduce_ex__")
-}
+    for name in (
+        "tolist", "numpy", "data_ptr", "__array__", "__dlpack__", "__deepcopy__", "__repr__",
+        "__format__", "__reduce_ex__",
+    )
+}  # fmt: skip
 #: Reads that an estimator's own code may make: what it returns does not depend on the answer.
 _READS = (Tensor.item, Tensor.__bool__, Tensor.__float__, Tensor.masked_select)
 _ESTIMATORS = ("pyro.infer.", "pyro.util", "pyro.distributions.util", "pyro_vae.objectives.")

@@ -52,6 +52,7 @@ class StagedFunction:
         strict: raise :class:`StagingError` where otherwise calls would stay eager.
         backend: see :func:`lower`.
         warm_up: eager calls of each shape.
+        leaves: the parameters, where they are known: then there is no warm-up.
         listener: is told ``"compiling"`` when a compilation begins.
     """
 
@@ -64,6 +65,7 @@ class StagedFunction:
         strict: bool = False,
         backend: Backend = "inductor",
         warm_up: int = 1,
+        leaves: Sequence[Tensor] | None = None,
         listener: Callable[[str], None] | None = None,
     ) -> None:
         if backend not in BACKENDS:
@@ -75,6 +77,7 @@ class StagedFunction:
         self._evaluate, self._roots, self._finish = evaluate, list(roots), finish
         self._name, self._strict, self._backend = name, strict, backend
         self._warm_up, self._listener = warm_up, listener
+        self._leaves = leaves
         self._lift = True
         self._call: Call | None = None
         self._entries: dict[Any, list[Entry]] = {}
@@ -88,6 +91,8 @@ class StagedFunction:
         for entry in self._entries.get(call.key, ()):
             if entry.moved() is None:
                 return entry
+        if self._leaves is not None and call.key not in self._met:
+            self._met[call.key] = self._now(self._leaves, self._warm_up)
         met = self._met.get(call.key)
         if met is None or met.times < self._warm_up or am_i_wrapped() or self._too_many():
             return None
@@ -114,8 +119,11 @@ class StagedFunction:
         if before is None and len(self._met) >= _KEYS:
             del self._met[next(iter(self._met))]
             self._stay_eager(f"the last {_KEYS} calls had {_KEYS} different shapes or numbers")
-        readable = Readable([*self._roots, *self._call.objects])
-        self._met[key] = _Met(leaves, readable, 1 + (before.times if before else 0))
+        self._met[key] = self._now(leaves, 1 + (before.times if before else 0))
+
+    def _now(self, leaves: Sequence[Tensor], times: int) -> _Met:
+        assert self._call is not None
+        return _Met(leaves, Readable([*self._roots, *self._call.objects]), times)
 
     def _compile(self, call: Call, met: _Met) -> Entry | None:
         if self._listener is not None:

@@ -22,7 +22,8 @@ from .staging_error import Refusal, line_of
 
 #: What a program can raise that is handed a tensor where it expects a number.
 _MISFITS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
+    ValueError,
 )  # fmt: skip
 _TENSOR = object()
 
@@ -77,27 +78,25 @@ def stage(evaluate: Callable[..., Any], call: Call, leaves: Sequence[Tensor]) ->
     It runs twice, on new random numbers, and both records must agree. What the runs change in
     place is put back. Raises :class:`Refusal` where the record would not stand for every run.
     """
-    kept = [leaf.grad for leaf in leaves]
-    state = random.getstate()
-    try:
-        with untouched_randomness(), pyro.validation_enabled(False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the run before this one has shown them
-            first = _record(evaluate, call, leaves)
-            different = first.difference(_record(evaluate, call, leaves))
-            if different is not None:  # once more, slower, to say where
-                runs = [_record(evaluate, call, leaves, lines=True) for _ in range(2)]
-                different = runs[0].difference(runs[1]) or different
-    except _MISFITS as error:
-        line = "".join(str(error).strip().splitlines()[:1])
-        raise Refusal(f"{type(error).__name__}: {line}") from error
-    finally:
-        for leaf, gradient in zip(leaves, kept, strict=True):
-            leaf.grad = gradient
-    if different is not None:
-        raise Refusal(different)
-    if random.getstate() != state:
-        raise Refusal("the program draws from Python's `random`: draw with torch, or pyro.sample")
+    with unchanged(leaves) as changes:
+        states = [Numbers()]
+        first = _record(evaluate, call, leaves)
+        states.append(Numbers())
+        different = first.difference(_record(evaluate, call, leaves))
+        states.append(Numbers())
+        reason = check_numbers(first.graph.graph, states) or changes.reason()
+        if different is not None and reason is None:  # once more, slower, to say where
+            runs = [_record(evaluate, call, leaves, lines=True) for _ in range(2)]
+            reason = runs[0].difference(runs[1]) or different
+    if reason is not None:
+        raise Refusal(reason)
     return first
+
+
+def rehearse(evaluate: Callable[..., Any], call: Call, leaves: Sequence[Tensor]) -> None:
+    """Run once, without a trace, so that what programs and bounds find out once is known."""
+    with unchanged(leaves):
+        _record(evaluate, call, leaves)
 
 
 def _record(

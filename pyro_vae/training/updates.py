@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from pyro.infer.util import zero_grads
-from pyro.optim import PyroOptim
 from torch import Tensor
-from torch.optim import Optimizer
 
 from .adam_group import AdamGroup, Owned, group_key, groupable
-
-Gradients = Sequence[Tensor | None]
-
-
-class Owner(Protocol):
-    """Holds the optimisers and their state."""
-
-    def of(self, leaf: Tensor) -> Owned | None:
-        """The optimiser and the options of a parameter, ``None`` where it must step by itself."""
-
-    def step(self, leaves: Sequence[Tensor], gradients: Gradients) -> None:
-        """The general way."""
+from .owners import Gradients, Owner
 
 
 class Updates:
@@ -67,7 +53,8 @@ class Updates:
             self.owner.step(self.leaves, gradients)
             return
         for group in self._groups:
-            group.step([self._zeros.get(i, gradients[i]) for i in group.places])
+            # Where there is no gradient, there are zeros.
+            group.step([self._zeros[i] if (g := gradients[i]) is None else g for i in group.places])
 
     def _look(self) -> list[Any]:
         """Everything that the plan depends on."""
@@ -98,44 +85,3 @@ class Updates:
             self._groups.append(AdamGroup(members, rows))
             self._owned += rows
         self._seen = self._look()
-
-
-class PyroOwner:
-    """A ``pyro.optim`` object: a torch optimiser, or a scheduler of one, for each parameter."""
-
-    def __init__(self, optim: PyroOptim) -> None:
-        self.optim = optim
-
-    def of(self, leaf: Tensor) -> Owned | None:
-        found = self.optim.optim_objs.get(leaf)
-        if found is None or self.optim.grad_clip[leaf] is not None:
-            return None
-        optimizer: Optimizer = getattr(found, "optimizer", found)
-        return leaf, optimizer, optimizer.param_groups[0]
-
-    def step(self, leaves: Sequence[Tensor], gradients: Gradients) -> None:
-        for leaf, gradient in zip(leaves, gradients, strict=True):
-            if gradient is not None:
-                leaf.grad = gradient
-        self.optim(list(leaves))
-        zero_grads(leaves)
-
-
-class JointOwner:
-    """One torch optimiser of all parameters."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-
-    def of(self, leaf: Tensor) -> Owned | None:
-        for options in self.optimizer.param_groups:
-            if any(leaf is member for member in options["params"]):
-                return leaf, self.optimizer, options
-        return None
-
-    def step(self, leaves: Sequence[Tensor], gradients: Gradients) -> None:
-        for leaf, gradient in zip(leaves, gradients, strict=True):
-            if gradient is not None:
-                leaf.grad = gradient
-        self.optimizer.step()
-        zero_grads(leaves)

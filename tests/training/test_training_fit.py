@@ -40,7 +40,7 @@ def run(pair: Any, x: Any = None, **options: Any):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["ours", "Trace_ELBO", "RenyiELBO"])
+@pytest.mark.parametrize("name", ["ours", "Trace_ELBO"])
 def test_every_way_of_writing_programs_trains_every_parameter(way, name):
     pair = WAYS[way](0)
     run(pair, epochs=1, lr=1e-12, objective=OBJECTIVES[name]())

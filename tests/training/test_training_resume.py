@@ -323,7 +323,7 @@ def test_ctrl_c_in_the_last_step_is_not_lost_and_nor_is_the_run(tmp_path: Path):
 
 def test_ctrl_c_in_a_logger_stops_before_the_next_step(tmp_path: Path):
     path = tmp_path / "run.pt"
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 3; .* holds step 3"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped after step 3; .* holds step 3$"):
         run(ours(), loggers=[Press(3)], checkpoint=path)
     pair, whole = ours(1), ours()
     run(whole)
