@@ -87,7 +87,7 @@ def _configs(place: Path) -> None:
         "type": "epochs: many\n",
         "part": "prior:\n  class_path: Foo\n",
         "option": "encoder:\n  class_path: pyro_vae.networks.MLP\n  init_args:\n    wide: 3\n",
-        "nameless": "prior:\n  init_args: {}\n",
+        "nameless": "prior:\n  class: StandardNormal\n",
     }
     for name, text in texts.items():
         (place / f"{name}.yaml").write_text(text)

@@ -37,7 +37,7 @@ class Failing:
         self.name, self.left, self.error, self.real = name, at, error, os.fsync
 
     def __call__(self, descriptor: int) -> None:
-        opened = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        opened = Path(f"/proc/self/fd/{descriptor}").readlink().name
         if opened.startswith(f".{self.name}"):
             self.left -= 1
             if self.left == 0:
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 def test_a_full_disk_at_the_start_leaves_nothing(name, command, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", Failing(name, 1, FULL))
     line = command("train", *TINY, "--out", "x").err.splitlines()[-1]
-    assert line == f"pyro-vae train: error: cannot write x/{name}: No space left on device"
+    assert line.startswith(f"pyro-vae train: error: cannot write x/{name}: No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 #: Each layer may import from those above it, and no folder from another one of its own layer.
 LAYERS = [
-    {"networks", "manifolds", "data", "plots"},
+    {"networks", "manifolds", "flows", "data", "plots"},
     {"priors", "likelihoods", "posteriors"},
     {"programs"},
     {"objectives"},

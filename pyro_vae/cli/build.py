@@ -50,6 +50,8 @@ def build(config: Mapping[str, Any]) -> Built:
     config = dict(config)
     for name in ("latent", "limit", "epochs", "batch_size", "patience", "particles"):
         at_least_one(name, config[name])
+    if not -(2**63) <= config["seed"] < 2**63:
+        raise UsageError(f"--seed is a whole number of 64 bits, not {config['seed']}")
     images = any(class_of(name, config[name]).images for name in ("encoder", "decoder"))
     if config["data"] not in data.names() and Path(config["data"]).is_file():
         # So that the run can be opened from any folder.

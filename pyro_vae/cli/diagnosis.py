@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import UsageError, did_you_mean
 from .hints import in_words
-from .part_checks import check_part, check_part_option, check_value
+from .part_checks import check_option, check_part, check_value, slot_of
 from .parts import SLOTS, find_class, known_parts, options_of
 from .yaml_file import read_yaml
 
@@ -67,14 +67,7 @@ class Diagnosis:
             if f"--{key}" not in self.options:
                 known = [name.removeprefix("--") for name in self.options]
                 raise UsageError(f"{shown} is not an option{did_you_mean(str(key), known)}")
-            if key not in self.chosen or not isinstance(value, Mapping):
-                self._value(key, value, shown, typed=False)
-                continue
-            if not isinstance(value.get("class_path"), str):
-                raise UsageError(f"{shown} names no part: `class_path:` is missing")
-            self.chosen[key] = check_part(key, value["class_path"], shown)
-            for name, setting in (value.get("init_args") or {}).items():
-                self._part_option(key, name, setting, f"{key}.{name} in {path}", typed=False)
+            self._value(key, value, shown, typed=False)
         self._complete()
 
     def _value(self, key: str, value: Any, shown: str, typed: bool) -> None:
@@ -83,18 +76,37 @@ class Diagnosis:
             self.of_mapping(read_yaml(Path(value), "--config: "), Path(value))
         elif key in self.chosen:
             if value is not None:
-                self.chosen[key] = check_part(key, str(value), shown)
+                self._part(key, key, value, shown)
         elif dot and slot in self.chosen:
-            self._part_option(slot, rest.removeprefix("init_args."), value, shown, typed)
+            self._part_option(slot, rest, value, shown, typed)
         else:
             action = self.options[f"--{key}"]
             # A switch is true or false in a file.
             check_value(bool if _is_switch(action) else _hint(action), value, shown, typed)
 
-    def _part_option(self, slot: str, name: str, value: Any, shown: str, typed: bool) -> None:
-        name = name.removesuffix("+")
-        check_part_option(slot, self.chosen[slot], name, value, shown, typed)
-        self.given.add(f"{slot}.{name}")
+    def _part(self, path: str, slot: str, value: Any, shown: str) -> None:
+        """A part by its name, or as a file writes it, with its options."""
+        if not isinstance(value, Mapping):
+            self.chosen[path] = check_part(slot, str(value), shown)
+            return
+        if not isinstance(value.get("class_path"), str):
+            raise UsageError(f"{shown} names no part: `class_path:` is missing")
+        self.chosen[path] = check_part(slot, value["class_path"], shown)
+        head, in_file, file = shown.partition(" in ")
+        for name, setting in (value.get("init_args") or {}).items():
+            self._part_option(path, name, setting, f"{head}.{name}{in_file}{file}", typed=False)
+
+    def _part_option(self, path: str, name: str, value: Any, shown: str, typed: bool) -> None:
+        name, dot, rest = name.removeprefix("init_args.").removesuffix("+").partition(".")
+        option = check_option(path, self.chosen.get(path), name, shown)
+        self.given.add(f"{path}.{name}")
+        slot = slot_of(option.hint)
+        if dot and slot:
+            self._part_option(f"{path}.{name}", rest, value, shown, typed)
+        elif slot and value is not None:
+            self._part(f"{path}.{name}", slot, value, shown)
+        else:
+            check_value(option.hint, value, shown, typed)
 
     def _complete(self) -> None:
         for slot, kind in self.chosen.items():

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .errors import USAGE_ERROR, UsageError
+from .errors import USAGE_ERROR, UsageError, did_you_mean
 
 COMMANDS = {
     "train": "train a VAE and leave a run folder",
@@ -53,7 +53,8 @@ def run(words: list[str]) -> int:
         return 0
     if words[0] not in COMMANDS:
         names = ", ".join(COMMANDS)
-        print(f"pyro-vae: unknown command {words[0]!r}; choose from {names}", file=sys.stderr)
+        hint = did_you_mean(words[0], COMMANDS, f"; choose from {names}")
+        print(f"pyro-vae: unknown command {words[0]!r}{hint}", file=sys.stderr)
         return USAGE_ERROR
     try:
         command = importlib.import_module(f"pyro_vae.cli.{words[0]}")

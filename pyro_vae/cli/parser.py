@@ -25,6 +25,7 @@ class Parser(ArgumentParser):
     def __init__(self, *, prog: str | None = None, **options: Any) -> None:
         options.setdefault("formatter_class", Help)
         super().__init__(prog=prog, **options)
+        self.named = prog is not None
         self._positionals.title = "arguments"
 
     def format_help(self, *formatter: Any, **options: Any) -> str:
@@ -40,9 +41,11 @@ class Parser(ArgumentParser):
                 # jsonargparse warns of modules such as os; that they hold no part is told below.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 return super().parse_args(in_order(spelt_out(args)), *rest, **options)
-        except UsageError:
-            # The parser's own report is about Python's types; look at the words themselves.
-            Diagnosis(self).of_words(args)
+        except (UsageError, UnicodeDecodeError):
+            # The parser's own report is about Python's types; look at the words themselves. What
+            # jsonargparse makes of this class, for a part's options, sees but some of them.
+            if self.named:
+                Diagnosis(self).of_words(args)
             raise
 
     def dump(self, cfg: Namespace, **options: Any) -> str:

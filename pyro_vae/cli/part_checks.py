@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from .errors import UsageError, did_you_mean
-from .hints import Misfit, adapt, is_plain, refusal
-from .parts import PROVIDED, SLOTS, find_class, is_abstract, known_parts, options_of
+from .hints import Misfit, adapt, refusal
+from .parts import PROVIDED, SLOTS, Option, find_class, is_abstract, known_parts, options_of
 
 
 def check_part(slot: str, name: str, shown: str) -> type | None:
@@ -37,27 +37,26 @@ def check_part(slot: str, name: str, shown: str) -> type | None:
     return kind
 
 
-def check_part_option(
-    slot: str, kind: type | None, name: str, value: Any, shown: str, typed: bool
-) -> None:
-    """Raise :class:`UsageError` where the part in this slot has no such option, or value."""
+def check_option(path: str, kind: type | None, name: str, shown: str) -> Option:
+    """The option of the part at this path, as ``posterior`` or ``posterior.base``.
+
+    Raises :class:`UsageError` where the part has none by that name, or is not known yet.
+    """
     if name in PROVIDED:
         cure = "give --latent" if name == "latent" else "it follows from the data and --latent"
         raise UsageError(f"{shown} is filled in: {cure}")
     if kind is None:
-        parts = known_parts(slot)
+        parts = known_parts(path) if path in SLOTS else {}
         having = [part for part, known in parts.items() if name in options_of(known)]
-        if having:
-            raise UsageError(f"{shown}: name the {slot} first, --{slot} {' or '.join(having)}")
-        listed = "; ".join(_listed(slot, part) for part in parts.values() if options_of(part))
-        raise UsageError(f"{shown} is not an option of any {slot}; {listed}")
+        if having or not parts:
+            named = " or ".join(having) or "NAME"
+            raise UsageError(f"{shown}: name the {path} first, --{path} {named}")
+        listed = "; ".join(_listed(path, part) for part in parts.values() if options_of(part))
+        raise UsageError(f"{shown} is not an option of any {path}; {listed}")
     options = options_of(kind)
-    name, inner, _ = name.partition(".")
-    if inner and name in options and not is_plain(options[name].hint):
-        return  # an option of a part within the part: the parser's own report has to do
-    if inner or name not in options:
-        raise UsageError(f"{shown} is not an option; {_listed(slot, kind)}")
-    check_value(options[name].hint, value, shown, typed)
+    if name not in options:
+        raise UsageError(f"{shown} is not an option; {_listed(path, kind)}")
+    return options[name]
 
 
 def check_value(hint: Any, value: Any, shown: str, typed: bool) -> None:
@@ -70,8 +69,21 @@ def check_value(hint: Any, value: Any, shown: str, typed: bool) -> None:
         raise UsageError(refusal(shown, hint, value)) from None
 
 
-def _listed(slot: str, kind: type) -> str:
-    names = ", ".join(f"--{slot}.{name}" for name in options_of(kind))
+def slot_of(hint: Any) -> str | None:
+    """The slot of whose kind an option's part is; ``None`` where it takes no part.
+
+    >>> slot_of(type[SLOTS["posterior"].base]), slot_of(int)
+    ('posterior', None)
+    """
+    for kind in (hint, *get_args(hint)):
+        for slot, found in SLOTS.items():
+            if kind is found.base:
+                return slot
+    return None
+
+
+def _listed(path: str, kind: type) -> str:
+    names = ", ".join(f"--{path}.{name}" for name in options_of(kind))
     return f"{kind.__name__} takes {names or 'none'}"
 
 

@@ -29,23 +29,17 @@ def main(words: list[str]) -> None:
     folder = RunFolder(Path(options.run))
     config = folder.config(tuple(options.allow))
     done = folder.epochs_done()
-    if options.epochs is not None:
-        _check_epochs(options.epochs, done, config)
-        config["epochs"] = options.epochs
-    if options.device is not None:
-        config["device"] = options.device
-    if done >= config["epochs"]:
-        warn(f"all {config['epochs']} epochs are done; give --epochs for more")
-    built = build(config)
+    changes = {name: options[name] for name in ("epochs", "device") if options[name] is not None}
+    built = build({**config, **changes})
+    epochs = built.config["epochs"]
+    if epochs < done:
+        raise UsageError(f"--epochs {epochs}: the run has {done} already")
     with folder.continued(built.config):
         train(built, folder, options, resume=folder.checkpoint.exists())
-
-
-def _check_epochs(epochs: int, done: int, config: dict[str, object]) -> None:
-    if epochs < max(done, 1):
-        raise UsageError(f"--epochs {epochs}: the run has {done} already")
-    if done and epochs != config["epochs"] and config["schedule"] != "constant":
+    if epochs == done:
+        warn(f"all {epochs} epochs were done; give --epochs for more")
+    elif done and epochs != config["epochs"] and config["schedule"] != "constant":
         warn(
             f"the {config['schedule']} schedule was laid out for {config['epochs']} epochs; "
-            f"from here on it is that of {epochs}"
+            f"after epoch {done} it was that of {epochs}"
         )

@@ -33,7 +33,7 @@ class Dataset:
 
     Args:
         name: a short name.
-        train: (n, *event), floating point; likewise `valid` and `test`, with the same event.
+        train: ``(n, *event)``, floating point; likewise `valid` and `test`, with the same event.
         labels: None, or class numbers (int64, one per example) for "train", "valid" and "test".
         values: "binary" (0 or 1), "grey" (in [0, 1]), "real" or "counts".
         source: one line: where the data come from and under which licence.

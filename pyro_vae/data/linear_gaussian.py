@@ -65,8 +65,8 @@ class LinearGaussian:
         r"""log p(x) in nats, per example: (..., features) -> (...).
 
         Costs O(features * latent) an example, by the matrix inversion and determinant lemmas:
-        log det C = (features - latent) log sigma^2 + log det M, and
-        d^T C^{-1} d = (|d|^2 - d^T W M^{-1} W^T d) / sigma^2.
+        ``log det C = (features - latent) log sigma^2 + log det M``, and
+        ``d^T C^{-1} d = (|d|^2 - d^T W M^{-1} W^T d) / sigma^2``.
         """
         d = self._centred(x)
         cholesky = self._cholesky_of_M()

@@ -13,17 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .put_back import PutBack, says_what_it_writes
 from .staging_error import refuse
 
 aten = torch.ops.aten
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(PutBack):
     """Records operations into ``graph`` while it lets them happen.
 
     Attributes:
@@ -39,8 +38,7 @@ class Recorder(TorchDispatchMode):
         self.literals: list[bool] = []
         self._lines = lines
         self._nodes = WeakTensorKeyDictionary()
-        self._same: dict[StorageWeakRef, bool] = {}  # storages of this run: same in every run?
-        self._before: list[tuple[Tensor, Tensor]] = []
+        self._random = random_state()
         for i, argument in enumerate(arguments):
             self._nodes[argument] = self.graph.placeholder(f"argument_{i}")
         self._top = self.graph.placeholder("unused")  # where the inputs end, until closed
@@ -49,32 +47,28 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is aten.native_batch_norm.default and args[3] is not None:
-            func = aten._native_batch_norm_legit.default  # whose schema says what it writes
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        literal = func is aten.lift_fresh.default
-        drawn = torch.Tag.nondeterministic_seeded in func.tags
-        same = literal or (not drawn and all(map(self._is_same, tensors)))
+        func = says_what_it_writes(func, args)
+        leaves = tree_leaves((args, kwargs))
+        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        same = self.same(func, inputs)
         if torch.Tag.data_dependent_output in func.tags:
             if not same:
                 raise refuse("a tensor's value is read")
             return func(*args, **kwargs)
         if torch.Tag.dynamic_output_shape in func.tags and not _static_index(func, args):
             raise refuse("a shape depends on a tensor's value")
-        if any(isinstance(leaf, torch.Generator) for leaf in tree_leaves((args, kwargs))):
+        drawn = torch.Tag.nondeterministic_seeded in func.tags
+        if any(isinstance(leaf, torch.Generator) for leaf in leaves):
             raise refuse("random numbers are drawn from a torch.Generator of the program's own")
-        for tensor in _written(func, args, kwargs):
-            ref = _storage(tensor)
-            if ref in self._same:
-                self._same[ref] &= same
-            else:
-                self._before.append((tensor, tensor.detach().clone()))
-        node = self._record(func, args, kwargs, literal)
+        if drawn and not torch.equal(random_state(), self._random):
+            raise refuse("random numbers are drawn after the program has seeded them itself")
+        self.keep(func, args, kwargs, same)
+        node = self._write(func, args, kwargs)
         out = func(*args, **kwargs)
-        known = {_storage(tensor) for tensor in tensors} if not literal else set()
+        self.note(func, inputs, out, same)
+        if drawn:
+            self._random = random_state()
         for place, leaf in _outputs(out):
-            if _storage(leaf) not in known:
-                self._same[_storage(leaf)] = same
             self._nodes[leaf] = (
                 node if place is None else self.graph.call_function(operator.getitem, (node, place))
             )
@@ -87,13 +81,8 @@ class Recorder(TorchDispatchMode):
         self.graph.eliminate_dead_code()
         return fx.GraphModule(torch.nn.Module(), self.graph)
 
-    def put_back(self) -> None:
-        """Give tensors that the run changed in place, such as running means, their values back."""
-        with torch.no_grad():
-            for tensor, before in reversed(self._before):
-                tensor.copy_(before)
-
-    def _record(self, func: Any, args: Any, kwargs: Any, literal: bool) -> fx.Node:
+    def _write(self, func: Any, args: Any, kwargs: Any) -> fx.Node:
+        literal = func is aten.lift_fresh.default
         if literal and args[0].dim() == 0:
             options = {"dtype": args[0].dtype, "device": args[0].device}
             return self.graph.call_function(aten.full.default, ([], args[0].item()), options)
@@ -113,12 +102,13 @@ class Recorder(TorchDispatchMode):
             self.literals.append(literal)
         return self._nodes[tensor]
 
-    def _is_same(self, tensor: Tensor) -> bool:
-        return self._same.get(_storage(tensor), False)
 
-
-def _storage(tensor: Tensor) -> StorageWeakRef:
-    return StorageWeakRef(tensor.untyped_storage())
+def random_state() -> Tensor:
+    """The state of torch's random numbers."""
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_initialized():
+        states.append(torch.cuda.get_rng_state())
+    return torch.cat(states)
 
 
 def _outputs(out: Any) -> Iterator[tuple[int | None, Tensor]]:
@@ -126,13 +116,6 @@ def _outputs(out: Any) -> Iterator[tuple[int | None, Tensor]]:
         yield None, out
     elif isinstance(out, tuple | list):
         yield from ((i, leaf) for i, leaf in enumerate(out) if isinstance(leaf, Tensor))
-
-
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
-    for i, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[i] if i < len(args) else kwargs.get(argument.name)
-            yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
 
 
 def _static_index(func: Any, args: tuple[Any, ...]) -> bool:

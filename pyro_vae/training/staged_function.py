@@ -14,6 +14,7 @@ from .call import Call
 from .entry import Entry, Finish
 from .lowering import BACKENDS, Backend
 from .readable import Readable
+from .rehearsal import rehearse
 from .staging import stage
 from .staging_error import Refusal, StagingError
 
@@ -91,7 +92,13 @@ class StagedFunction:
         for entry in self._entries.get(call.key, ()):
             if entry.moved() is None:
                 return entry
-        if self._leaves is not None and call.key not in self._met:
+        if self._leaves is not None and call.key not in self._met and not am_i_wrapped():
+            try:
+                rehearse(self._evaluate, call, self._leaves)
+            except Refusal as refusal:
+                self._met[call.key] = None
+                self._stay_eager(str(refusal))
+                return None
             self._met[call.key] = self._now(self._leaves, self._warm_up)
         met = self._met.get(call.key)
         if met is None or met.times < self._warm_up or am_i_wrapped() or self._too_many():

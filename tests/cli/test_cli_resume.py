@@ -64,7 +64,7 @@ def test_more_epochs_equal_a_longer_run(command, tmp_path):
     # Once more: there is nothing left to do, and that is said.
     before = Path("short/checkpoint.pt").read_bytes()
     again = command.good("resume", "short", *QUIET)
-    assert again.err == "pyro-vae: all 5 epochs are done; give --epochs for more\n"
+    assert again.err == "pyro-vae: all 5 epochs were done; give --epochs for more\n"
     assert same_state(tmp_path / "long/checkpoint.pt", tmp_path / "short/checkpoint.pt")
     assert len(Path("short/checkpoint.pt").read_bytes()) == len(before)
 
@@ -72,7 +72,7 @@ def test_more_epochs_equal_a_longer_run(command, tmp_path):
 def test_a_schedule_that_is_laid_out_anew_is_told(command, run_folder):
     result = command.good("resume", run_folder, "--epochs", 4, *QUIET)
     assert result.err == (
-        "pyro-vae: the cosine schedule was laid out for 2 epochs; from here on it is that of 4\n"
+        "pyro-vae: the cosine schedule was laid out for 2 epochs; after epoch 2 it was that of 4\n"
     )
 
 

@@ -178,6 +178,15 @@ def test_grey_pixels_of_ones_own_are_binarised_for_bernoulli_and_kept_for_normal
         assert built.image == (3, 4) and tuple(built.dataset.event_shape) == (12,)
 
 
+def test_images_of_odd_sizes_go_through_convolutions(command):
+    np.save("odd.npy", np.random.default_rng(0).uniform(size=(40, 5, 7)))
+    nets = ["--encoder", "ConvEncoder", "--decoder", "ConvDecoder", "--latent", 2]
+    command.good("train", "--data", "odd.npy", *nets, "--epochs", 1, "--particles", 5, "--out", "x")
+    assert Path("x/pictures/reconstructions.png").exists()
+    command.good("sample", "x", "--n", 3, "--out", "x.npy")
+    assert np.load("x.npy").shape == (3, 5, 7)
+
+
 def test_train_tells_of_progress_on_stderr_alone(command):
     result = command.good("train", *TINY)
     assert "epoch 1/1  ELBO" in result.err and "epoch" not in result.out

@@ -15,9 +15,7 @@ def draw(*size: int) -> Tensor:
     return torch.randn(*size, dtype=torch.float64)
 
 
-def masked(
-    latent: int, elementwise: flows.Elementwise, backwards: bool = False
-) -> flows.Bijection:
+def masked(latent: int, elementwise: flows.Elementwise, backwards: bool = False) -> flows.Bijection:
     net = flows.MaskedNetwork(latent, elementwise.parameters, 16, 4, backwards).double()
     context = draw(BATCH, 4)
     return flows.Autoregressive(lambda x: 3 * net(x, context), net.rank, elementwise)
@@ -104,13 +102,6 @@ def test_leading_dimensions_broadcast_both_ways(name, way):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@each_map
-def test_back_of_forth_in_single_precision(name):
-    map = MAPS[name](2)
-    doubled, x = map.forth(draw(BATCH, 2))[0], draw(BATCH, 2)
-    assert doubled.dtype == torch.float64 and map.back(x)[0].dtype == torch.float64
-
-
 def test_zero_parameters_give_the_identity():
     x = draw(4, 3)
     zero = torch.zeros(3, dtype=torch.float64)
@@ -162,9 +153,10 @@ def test_autoregressive_maps_are_zukos():
         map = flows.Autoregressive(net, net.rank, elementwise)
         other = transforms.AutoregressiveTransform(lambda x, n=net, k=kind: k(n(x)), passes=3)
         x = draw(7, 3)
-        expected = other.call_and_ladj(x)
+        y, log_slopes = other.call_and_ladj(x)
+        expected = (y, log_slopes.sum(-1))
         torch.testing.assert_close(map.forth(x), expected, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(map.back(expected[0])[0], other.inv(expected[0]))
+        torch.testing.assert_close(map.back(y)[0], other.inv(y))
 
 
 def test_planar_and_sylvester_are_one_where_sylvester_has_one_direction():
