@@ -27,9 +27,6 @@ class MaskedDistribution(dist.MaskedDistribution):
     def score_parts(self, value: Tensor):
         return super().score_parts(self._filled(value))
 
-    def expand(self, batch_shape, _instance=None):
-        return super().expand(batch_shape, self.__new__(type(self)))
-
     def _filled(self, value: Tensor) -> Tensor:
         if isinstance(self._mask, bool):
             return value

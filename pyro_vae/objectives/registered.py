@@ -96,9 +96,9 @@ def used_tensors(trace: Trace, except_for: Collection[int]) -> dict[int, Tensor]
     while pending:
         node = pending.pop()
         leaf = node if isinstance(node, Tensor) else getattr(node, "variable", None)
-        if leaf is not None:
+        if leaf is not None and leaf.requires_grad:
             found[id(leaf)] = leaf
-        elif node not in seen:
+        elif leaf is None and node not in seen:
             seen.add(node)
             pending += [parent for parent, _ in node.next_functions if parent is not None]
     return {key: tensor for key, tensor in found.items() if key not in except_for}

@@ -15,7 +15,7 @@ from .entry import Entry, Finish
 from .lowering import BACKENDS, Backend
 from .readable import Readable
 from .rehearsal import rehearse
-from .staging import stage
+from .staging import Staged, stage
 from .staging_error import Refusal, StagingError
 
 _MOST = 16  # programs compiled by one object; then shapes are too many to compile each
@@ -137,10 +137,7 @@ class StagedFunction:
             self._listener("compiling")
         began = time.perf_counter()
         try:
-            staged = stage(self._evaluate, call, met.leaves)
-            where = met.readable.moved()
-            if where is not None:
-                raise Refusal(f"{where} is changed by every run of the programs")
+            staged = self._stage(call, met)
             finish = self._finish(met.leaves, staged.reached)
             entry = Entry(staged, call, met.readable, finish, self._backend)
         except Refusal as refusal:
@@ -156,6 +153,17 @@ class StagedFunction:
         self._restless = 0
         self._entries.setdefault(call.key, []).append(entry)
         return entry
+
+    def _stage(self, call: Call, met: _Met) -> Staged:
+        try:
+            staged = stage(self._evaluate, call, met.leaves)
+        except Refusal as refusal:
+            where = met.readable.moved()
+            raise Refusal(f"{refusal}{f'; {where} changes in each' if where else ''}") from refusal
+        where = met.readable.moved()
+        if where is not None:
+            raise Refusal(f"{where} is changed by every run of the programs")
+        return staged
 
     def _too_many(self) -> bool:
         if self.compilations == _MOST:

@@ -182,6 +182,11 @@ def test_a_masked_network_hears_only_of_what_comes_before(latent):
         assert (from_context.abs().sum((1, 2)) > 0).all()
 
 
+def test_a_masked_network_counts_from_either_end():
+    assert flows.MaskedNetwork(4, 2, 8).rank.tolist() == [0, 1, 2, 3]
+    assert flows.MaskedNetwork(4, 2, 8, backwards=True).rank.tolist() == [3, 2, 1, 0]
+
+
 def test_too_narrow_a_masked_network_says_so():
     with pytest.raises(ValueError, match="hidden is at least latent"):
         flows.MaskedNetwork(5, 2, hidden=4)

@@ -82,6 +82,12 @@ def test_one_value_can_be_scored_and_differentiated_twice():
     torch.testing.assert_close(log_scale.grad, 2 * once)
 
 
+def test_what_was_scored_is_not_kept():
+    _, map, q = case()
+    q.log_prob(torch.randn(5, 2, dtype=torch.float64))
+    assert map._scored is None and map._drawn is None
+
+
 def test_a_detached_draw_is_inverted():
     log_scale, map, q = case()
     z = q.rsample()

@@ -164,6 +164,12 @@ def test_one_dimension_will_do(name):
     assert q.event_shape == (1,) and q.log_prob(q.sample()).isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["InverseAutoregressive", "Spline"])
+def test_every_other_map_goes_backwards(name):
+    ranks = [net.rank.tolist() for net in build(name, latent=3, layers=3).networks]
+    assert ranks == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+
+
 def test_a_base_by_its_import_path():
     path = "pyro_vae.posteriors.StudentT"
     assert type(build("Planar", base=path).base) is posteriors.StudentT
