@@ -228,11 +228,10 @@ def test_debug_adds_the_traceback(place, capsys, monkeypatch):
     assert result.err.splitlines()[-1].startswith("pyro-vae evaluate: error: flipped/checkpoint.pt")
 
 
-def test_in_processes_of_their_own(place, monkeypatch):
+def test_in_a_process_of_its_own(place, monkeypatch):
     monkeypatch.chdir(place)
-    names = ("no number", "NaN", "truncated")
-    processes = {name: start(*shlex.split(TABLE[name][0])) for name in names}
-    for name, process in processes.items():
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err.count("\n")) == (2, "", 1)
-        assert TABLE[name][1] in err
+    words, message = TABLE["truncated"]
+    process = start(*shlex.split(words))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+    assert message in err

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+#: What underflows stays above zero: the density's slope, count / rate, is then finite in single
+#: precision for counts up to 1e8.
+_LEAST = 1e-30
 
 
 def expected_counts(raw: Tensor, z: Tensor, library: Tensor | None) -> Tensor:
@@ -21,13 +24,12 @@ def expected_counts(raw: Tensor, z: Tensor, library: Tensor | None) -> Tensor:
 
     Raises ``ValueError`` for a library of another shape.
 
+    >>> import torch
     >>> expected_counts(torch.zeros(1, 4), torch.zeros(1, 2), torch.tensor([20.0]))
     tensor([[5., 5., 5., 5.]])
     """
-    # What underflows stays above zero, so that the logarithm of a rate is always finite.
-    tiny = torch.finfo(raw.dtype).tiny
     if library is None:
-        return raw.exp() + tiny
+        return raw.exp() + _LEAST
     batch = z.shape[:-1]
     fits = zip(reversed(library.shape), reversed(batch), strict=False)
     if library.dim() > len(batch) or not all(m in (1, n) for m, n in fits):
@@ -37,4 +39,4 @@ def expected_counts(raw: Tensor, z: Tensor, library: Tensor | None) -> Tensor:
         )
     event = raw.shape[len(batch) :]
     share = raw.flatten(len(batch)).softmax(-1).reshape(raw.shape)
-    return library.reshape(*library.shape, *(1 for _ in event)) * share + tiny
+    return library.reshape(*library.shape, *(1 for _ in event)) * share + _LEAST

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from .lowering import Backend
 from .owners import Factory, Gradients, JointOptim, JointOwner, PyroOwner
 from .staged_function import StagedFunction
+from .staging_error import Unsettled
 from .updates import Updates
 
 
@@ -121,8 +122,7 @@ class CompiledSVI(SVI):
             return _numbers(entry(self._step.tensors))
         with poutine.trace(param_only=True) as used:
             loss = super().step(*args, **kwargs)
-        sites: Any = used.trace.nodes.values()
-        self._step.met([site["value"].unconstrained() for site in sites])
+        self._step.met(_parameters(used))
         return loss
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -135,16 +135,25 @@ class CompiledSVI(SVI):
         return loss
 
     def _gradients(self, *args: Any, **kwargs: Any) -> Any:
-        return self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        with poutine.trace(param_only=True) as used:
+            loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        self._used = _parameters(used)
+        return loss
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
             return self.loss(self.model, self.guide, *args, **kwargs)
 
     def _updates(self, leaves: list[Tensor], reached: list[bool]) -> Updates:
+        if list(map(id, leaves)) != list(map(id, self._used)):
+            raise Unsettled("the set of parameters")
         joint = isinstance(self.optim, JointOptim) and self.optim.optimizer is not None
         owner = JointOwner(self.optim.optimizer) if joint else PyroOwner(self.optim)
         return Updates(owner, leaves, reached)
+
+
+def _parameters(used: Any) -> list[Tensor]:
+    return [site["value"].unconstrained() for site in used.trace.nodes.values()]
 
 
 class _Nothing:

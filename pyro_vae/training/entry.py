@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import pyro
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
@@ -12,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 from .call import Call
 from .cuda_graph import CudaGraph
 from .lowering import Backend, lower
+from .met import Registered
 from .owners import Gradients
 from .readable import Readable
 from .staging import Staged
@@ -52,19 +52,14 @@ class Entry:
         self._on_gpu = any(t.is_cuda for t in (*call.tensors, *staged.captured))
         self._graph: CudaGraph | None = None
         self._layouts = list(map(self._layout, self._captured))
-        name = pyro.get_param_store().param_name
-        self._stored = [(name(tensor), tensor) for tensor in self._captured if name(tensor)]
+        self._registered = Registered(self._captured)
 
     def moved(self) -> str | None:
         """Where something that the program reads has become another thing; ``None`` if nothing."""
-        stored = pyro.get_param_store().named_parameters().mapping  # type: ignore[attr-defined]
-        for name, tensor in self._stored:
-            if stored.get(name) is not tensor:
-                return f"param {name!r}"
         for tensor, layout in zip(self._captured, self._layouts, strict=True):
             if self._layout(tensor) != layout:
                 return f"a tensor of shape {tuple(tensor.shape)}"
-        return self._readable.moved()
+        return self._registered.moved() or self._readable.moved()
 
     def __call__(self, tensors: list[Tensor]) -> Any:
         """What the programs' own run would return, with the gradients used."""

@@ -33,6 +33,7 @@ _HOLDERS = (
     torch.distributions.Distribution,
     torch.distributions.Transform,
 )
+_OPAQUE = (sys.stdlib_module_names | {"torch", "pyro", "numpy"}) - {"__main__"}
 _MOST = 256  # longer lists and dicts are data
 
 
@@ -91,15 +92,14 @@ class Readable:
         if isinstance(value, type):
             return [] if _of_library(value) else self._attributes(vars(value), value)
         kind = type(value)
-        if isinstance(value, _HOLDERS) or not _of_library(kind) or _of_ours(kind):
+        if isinstance(value, _HOLDERS) or not _is_opaque(kind):
             classes = [(base, kind.__name__) for base in kind.__mro__ if base is not object]
             return [*classes, *self._attributes(_state(value), kind)]
         wrapped = getattr(value, "__wrapped__", None)  # of functools.lru_cache
         return [] if wrapped is None else [(wrapped, where)]
 
     def _attributes(self, values: Mapping[str, Any], owner: type) -> Iterator[tuple[Any, str]]:
-        # Libraries keep caches in their private attributes.
-        private = _of_library(owner) and not _of_ours(owner)
+        private = _is_opaque(owner)  # where Pyro and torch keep what they compute once
         for key, value in values.items():
             if key in _MODULE_DICTS and isinstance(value, dict):
                 yield value, owner.__name__
@@ -164,10 +164,6 @@ def _state(value: Any) -> Mapping[str, Any]:
     return vars(value) if hasattr(value, "__dict__") else _Slots(value)
 
 
-def _of_ours(owner: type) -> bool:
-    return owner.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
 def _momentary(value: Any) -> bool:
     """Handlers and traces that a library's guide makes anew in each run."""
     values = value.values() if isinstance(value, dict) else [value]
@@ -185,7 +181,13 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
+def _is_opaque(kind: type) -> bool:
+    """Whether the attributes of such an object are nobody's settings."""
+    package = kind.__module__.partition(".")[0]
+    return package in _OPAQUE and kind.__name__ not in ("SimpleNamespace", "Namespace")
+
+
 def _of_library(owner: type) -> bool:
-    if owner.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
-        return True
-    return is_library(getattr(sys.modules.get(owner.__module__), "__file__", None) or "")
+    return _is_opaque(owner) or is_library(
+        getattr(sys.modules.get(owner.__module__), "__file__", None) or ""
+    )

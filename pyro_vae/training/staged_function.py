@@ -13,22 +13,16 @@ from torch import Tensor
 from .call import Call
 from .entry import Entry, Finish
 from .lowering import BACKENDS, Backend
+from .met import Met
 from .readable import Readable
 from .rehearsal import rehearse
 from .staging import Staged, stage
-from .staging_error import Refusal, StagingError
+from .staging_error import Refusal, StagingError, Unsettled
 
 _MOST = 16  # programs compiled by one object; then shapes are too many to compile each
 _KEYS = 64  # kinds of arguments that are remembered
 _LOOK_AGAIN = 50  # eager calls between two looks at what keeps changing
 _RESTLESS = 8  # eager calls in which something had changed, before it is spoken of
-
-
-class _Met:
-    """Arguments that were met, in an eager run."""
-
-    def __init__(self, leaves: Sequence[Tensor], readable: Readable, times: int) -> None:
-        self.leaves, self.readable, self.times = list(leaves), readable, times
 
 
 class StagedFunction:
@@ -82,7 +76,7 @@ class StagedFunction:
         self._lift = True
         self._call: Call | None = None
         self._entries: dict[Any, list[Entry]] = {}
-        self._met: dict[Any, _Met | None] = {}  # None: refused
+        self._met: dict[Any, Met | None] = {}  # None: refused
         self._restless = 0
 
     def find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry | None:
@@ -103,15 +97,10 @@ class StagedFunction:
         met = self._met.get(call.key)
         if met is None or met.times < self._warm_up or am_i_wrapped() or self._too_many():
             return None
-        where = met.readable.moved()
+        where = met.moved()
         if where is None:
             return self._compile(call, met)
-        self._restless += 1
-        if self._restless == _RESTLESS:
-            self._stay_eager(
-                f"{where} keeps changing, and a number of Python is a constant of what is "
-                "compiled: make it a tensor, and change it with fill_"
-            )
+        self._unsettled(where)
         return None
 
     def met(self, leaves: Sequence[Tensor]) -> None:
@@ -128,11 +117,11 @@ class StagedFunction:
             self._stay_eager(f"the last {_KEYS} calls had {_KEYS} different shapes or numbers")
         self._met[key] = self._now(leaves, 1 + (before.times if before else 0))
 
-    def _now(self, leaves: Sequence[Tensor], times: int) -> _Met:
+    def _now(self, leaves: Sequence[Tensor], times: int) -> Met:
         assert self._call is not None
-        return _Met(leaves, Readable([*self._roots, *self._call.objects]), times)
+        return Met(leaves, Readable([*self._roots, *self._call.objects]), times)
 
-    def _compile(self, call: Call, met: _Met) -> Entry | None:
+    def _compile(self, call: Call, met: Met) -> Entry | None:
         if self._listener is not None:
             self._listener("compiling")
         began = time.perf_counter()
@@ -140,6 +129,10 @@ class StagedFunction:
             staged = self._stage(call, met)
             finish = self._finish(met.leaves, staged.reached)
             entry = Entry(staged, call, met.readable, finish, self._backend)
+        except Unsettled as unsettled:
+            del self._met[call.key]
+            self._unsettled(str(unsettled))
+            return None
         except Refusal as refusal:
             if call.lifted:  # perhaps it is only that a number has become a tensor
                 self._lift = False
@@ -154,16 +147,24 @@ class StagedFunction:
         self._entries.setdefault(call.key, []).append(entry)
         return entry
 
-    def _stage(self, call: Call, met: _Met) -> Staged:
+    def _stage(self, call: Call, met: Met) -> Staged:
         try:
             staged = stage(self._evaluate, call, met.leaves)
         except Refusal as refusal:
-            where = met.readable.moved()
+            where = met.moved()
             raise Refusal(f"{refusal}{f'; {where} changes in each' if where else ''}") from refusal
-        where = met.readable.moved()
+        where = met.moved()
         if where is not None:
             raise Refusal(f"{where} is changed by every run of the programs")
         return staged
+
+    def _unsettled(self, where: str) -> None:
+        self._restless += 1
+        if self._restless == _RESTLESS:
+            self._stay_eager(
+                f"{where} changes between steps, and would be a constant of what is compiled: "
+                "make it a tensor that is changed in place (fill_, copy_)"
+            )
 
     def _too_many(self) -> bool:
         if self.compilations == _MOST:

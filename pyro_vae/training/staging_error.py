@@ -34,6 +34,10 @@ _LIBRARIES = tuple(
 )
 
 
+class Unsettled(Refusal):
+    """What was known of the programs is no longer so: another eager run may settle it."""
+
+
 #: Whose lines are named where none of the program's own is running.
 _SPOKEN_OF = ("pyro", __package__.partition(".")[0])
 

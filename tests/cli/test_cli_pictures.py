@@ -17,6 +17,18 @@ from pyro_vae.priors import Prior, StandardNormal
 QUICK = ["--epochs", 1, "--particles", 5, *NETS]
 
 
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Pictures are drawn but not written, which takes longest."""
+    import matplotlib.pyplot as plt
+
+    def save(axes, path):
+        plt.close("all")
+        return path
+
+    monkeypatch.setattr(plots, "save", save)
+
+
 def names(out: str) -> list[str]:
     return [Path(line).stem for line in out.splitlines()]
 
@@ -30,7 +42,7 @@ def names(out: str) -> list[str]:
         ("linear_gaussian", 2, "curves kl latent"),
     ],
 )
-def test_pictures_by_data_and_latent(command, data, latent, expected):
+def test_pictures_by_data_and_latent(command, unsaved, data, latent, expected):
     words = ["--data", data, "--limit", 40, *QUICK, "--latent", latent, "--pictures", "false"]
     command.good("train", *words, "--out", "x")
     assert not Path("x/pictures").exists()
@@ -38,7 +50,7 @@ def test_pictures_by_data_and_latent(command, data, latent, expected):
 
 
 def test_images_of_other_ranges_are_shown_from_their_least_to_their_greatest_value(
-    command, monkeypatch
+    command, unsaved, monkeypatch
 ):
     np.save("field.npy", np.random.default_rng(0).normal(5, 3, size=(40, 4, 6)))
     seen = {}
@@ -47,7 +59,7 @@ def test_images_of_other_ranges_are_shown_from_their_least_to_their_greatest_val
     assert (seen["shape"], seen["vmin"], seen["vmax"]) == ((4, 6), None, None)
 
 
-def test_the_dimensions_shown_are_those_that_carry_most(command, run_folder, monkeypatch):
+def test_the_dimensions_shown_are_those_that_carry_most(command, unsaved, run_folder, monkeypatch):
     seen = {}
     kl = torch.tensor([0.02, 0.7])
     monkeypatch.setattr("pyro_vae.evaluation.kl_per_dimension", lambda *_: kl)

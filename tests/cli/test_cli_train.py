@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from cli_calls import NETS, TINY, config_of, same_state
+from cli_calls import TINY, config_of, same_state
 
 from pyro_vae import training
 from pyro_vae.cli.folder import RunFolder
@@ -172,7 +172,7 @@ def test_grey_pixels_of_ones_own_are_binarised_for_bernoulli_and_kept_for_normal
     for likelihood, kind in (("Bernoulli", "binary"), ("Normal", "grey")):
         out = f"runs/{likelihood}"
         words = ["--data", "grey.npy", "--likelihood", likelihood, "--out", out]
-        command.good("train", *NETS, "--epochs", 1, "--particles", 5, *words)
+        command.good("train", *TINY, *words)
         built = RunFolder(Path(out)).open()
         assert built.dataset.values == kind
         assert built.image == (3, 4) and tuple(built.dataset.event_shape) == (12,)
