@@ -29,5 +29,9 @@ docs: .venv/stamp  ## the site, into docs/_build/html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
 
+bench: .venv/stamp  ## the cost of a step, beside stock Pyro, plain PyTorch and NumPyro
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/python tests/benchmarks/run.py
+
 clean:
 	rm -rf .venv runs dist build

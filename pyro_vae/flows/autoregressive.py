@@ -97,6 +97,10 @@ class MaskedNetwork(nn.Module):
                 if context
                 else AutoRegressiveNN(latent, **options)
             )
+        with torch.no_grad():
+            # Nearly the identity at first: from larger maps, composed, training strays.
+            for parameter in self.masked.layers[-1].parameters():
+                parameter.mul_(0.1)
         self.register_buffer("rank", order.argsort(), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
-_PLAIN = (int, float, complex, bool, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
+from .attributes import PLAIN
 
 
 class Call:
@@ -74,7 +74,7 @@ class Call:
             self._key.append((kind, *value))
             for item in value.values():
                 self._take(item)
-        elif isinstance(value, _PLAIN):
+        elif isinstance(value, PLAIN):
             self._key.append((kind, value))
         else:
             self.objects.append(value)

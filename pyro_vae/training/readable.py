@@ -8,33 +8,29 @@ modules and objects among these. Before each step a look at all of them costs so
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-import pyro
-import torch
-from pyro.poutine import Trace
-from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from .attributes import (
+    HOLDERS,
+    PLAIN,
+    attributes_of,
+    equal,
+    is_momentary,
+    is_opaque,
+    names_in,
+    of_library,
+)
 from .staging_error import is_library
 
 _MISSING = object()
-_PLAIN = (int, float, complex, bool, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 _MODULE_DICTS = ("_parameters", "_buffers", "_modules")
 _INTERNAL = frozenset(vars(nn.Module())) - {"training", *_MODULE_DICTS}
-#: Objects of libraries that hold parts of programs.
-_HOLDERS = (
-    nn.Module,
-    Messenger,
-    pyro.infer.ELBO,
-    torch.distributions.Distribution,
-    torch.distributions.Transform,
-)
-_OPAQUE = (sys.stdlib_module_names | {"torch", "pyro", "numpy"}) - {"__main__"}
 _MOST = 256  # longer lists and dicts are data
+_MOST_OBJECTS = 20_000
 
 
 class Readable:
@@ -47,9 +43,9 @@ class Readable:
         self._lengths: list[tuple[dict[Any, Any], int, str]] = []
         self._seen: dict[int, Any] = {}
         waiting = [(root, "an argument") for root in roots]
-        while waiting:
+        while waiting and len(self._seen) < _MOST_OBJECTS:
             value, where = waiting.pop()
-            if isinstance(value, (*_PLAIN, Tensor)) or id(value) in self._seen:
+            if isinstance(value, (*PLAIN, Tensor)) or id(value) in self._seen:
                 continue
             self._seen[id(value)] = value  # kept alive: an id is the object's for as long
             waiting.extend(self._inside(value, where))
@@ -58,14 +54,14 @@ class Readable:
         """Where something is no longer the same, in words; ``None`` where all is."""
         for get, key, value, where in self._entries:
             now = get(key, _MISSING)
-            if now is not value and not _equal(now, value):
+            if now is not value and not equal(now, value):
                 return where
         for cell, value, where in self._cells:
-            if cell.cell_contents is not value and not _equal(cell.cell_contents, value):
+            if cell.cell_contents is not value and not equal(cell.cell_contents, value):
                 return where
         for items, before, where in self._lists:
             if len(items) != len(before) or any(
-                a is not b and not _equal(a, b) for a, b in zip(items, before, strict=True)
+                a is not b and not equal(a, b) for a, b in zip(items, before, strict=True)
             ):
                 return where
         for mapping, length, where in self._lengths:
@@ -90,23 +86,23 @@ class Readable:
             self._lengths.append((value, len(value), where))
             return self._items(value, where)
         if isinstance(value, type):
-            return [] if _of_library(value) else self._attributes(vars(value), value)
+            return [] if of_library(value) else self._attributes(vars(value), value)
         kind = type(value)
-        if isinstance(value, _HOLDERS) or not _is_opaque(kind):
+        if isinstance(value, HOLDERS) or not is_opaque(kind):
             classes = [(base, kind.__name__) for base in kind.__mro__ if base is not object]
-            return [*classes, *self._attributes(_state(value), kind)]
+            return [*classes, *self._attributes(attributes_of(value), kind)]
         wrapped = getattr(value, "__wrapped__", None)  # of functools.lru_cache
         return [] if wrapped is None else [(wrapped, where)]
 
     def _attributes(self, values: Mapping[str, Any], owner: type) -> Iterator[tuple[Any, str]]:
-        private = _is_opaque(owner)  # where Pyro and torch keep what they compute once
+        private = is_opaque(owner)  # where Pyro and torch keep what they compute once
         for key, value in values.items():
             if key in _MODULE_DICTS and isinstance(value, dict):
                 yield value, owner.__name__
             elif not (
                 key in _INTERNAL
                 or key.startswith("__")
-                or (private and (key[0] == "_" or _momentary(value)))
+                or (private and (key[0] == "_" or is_momentary(value)))
             ):
                 value = getattr(value, "fget", getattr(value, "__func__", value))
                 where = f"attribute {key!r} of {owner.__name__}"
@@ -130,7 +126,7 @@ class Readable:
         yield function.__defaults__ or (), f"a default of {name}"
         yield function.__kwdefaults__ or {}, f"a default of {name}"
         if not is_library(code.co_filename):
-            yield from self._globals(function.__globals__, set(_names(code)))
+            yield from self._globals(function.__globals__, set(names_in(code)))
 
     def _globals(self, space: dict[str, Any], names: set[str]) -> Iterator[tuple[Any, str]]:
         for key in names & space.keys():
@@ -140,54 +136,3 @@ class Readable:
             elif not is_library(getattr(space[key], "__file__", None) or "<frozen"):
                 # `settings.beta`: both names occur in the function's code.
                 yield from self._globals(vars(space[key]), names - {key})
-
-
-class _Slots(Mapping[str, Any]):
-    """The attributes of an object that has no ``__dict__``."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        names = [base.__dict__.get("__slots__", ()) for base in type(value).__mro__]
-        self.names = [n for group in names for n in ([group] if isinstance(group, str) else group)]
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self.value, key)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self.names if hasattr(self.value, name))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def _state(value: Any) -> Mapping[str, Any]:
-    return vars(value) if hasattr(value, "__dict__") else _Slots(value)
-
-
-def _momentary(value: Any) -> bool:
-    """Handlers and traces that a library's guide makes anew in each run."""
-    values = value.values() if isinstance(value, dict) else [value]
-    return all(isinstance(item, Messenger | Trace) for item in values)
-
-
-def _equal(now: Any, before: Any) -> bool:
-    return type(now) is type(before) and isinstance(now, _PLAIN) and now == before
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-
-
-def _is_opaque(kind: type) -> bool:
-    """Whether the attributes of such an object are nobody's settings."""
-    package = kind.__module__.partition(".")[0]
-    return package in _OPAQUE and kind.__name__ not in ("SimpleNamespace", "Namespace")
-
-
-def _of_library(owner: type) -> bool:
-    return _is_opaque(owner) or is_library(
-        getattr(sys.modules.get(owner.__module__), "__file__", None) or ""
-    )

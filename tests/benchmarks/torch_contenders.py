@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyro
 import torch
@@ -41,7 +42,7 @@ class Setting:
         """(inputs, outputs) of each linear layer, in the order that data flow."""
         down = [self.features, *self.hidden, 2 * self.latent]
         up = [self.latent, *self.hidden[::-1], self.features]
-        return [*zip(down[:-1], down[1:], strict=True), *zip(up[:-1], up[1:], strict=True)]
+        return [*pairwise(down), *pairwise(up)]
 
     def x(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)

@@ -38,6 +38,12 @@ def test_a_narrow_terminal_gets_narrow_lines(command, monkeypatch):
     check(command("train", "--likelihood.help", "Normal"), 70)
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Pages are as wide as the terminal; a test runner may have none, or any."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 def test_without_a_command_all_are_listed(command):
     for words in ([], ["--help"], ["-h"], ["help"]):
         page = check(command(*words))

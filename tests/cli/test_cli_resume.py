@@ -57,7 +57,10 @@ def test_more_epochs_equal_a_longer_run(command, tmp_path):
     words = [*NETS, "--limit", 50, "--particles", 5, "--schedule", "constant", *QUIET]
     command.good("train", *words, "--epochs", 5, "--out", "long")
     command.good("train", *words, "--epochs", 2, "--out", "short")
+    first = list(History.from_csv("short/history.csv"))
     command.good("resume", "short", "--epochs", 5, *QUIET)
+    # Seconds included: what was done is not done again.
+    assert list(History.from_csv("short/history.csv"))[:2] == first
     assert same_state(tmp_path / "long/checkpoint.pt", tmp_path / "short/checkpoint.pt")
     assert _history(tmp_path / "long") == _history(tmp_path / "short")
     assert config_of("short")["epochs"] == 5
@@ -67,6 +70,14 @@ def test_more_epochs_equal_a_longer_run(command, tmp_path):
     assert again.err == "pyro-vae: all 5 epochs were done; give --epochs for more\n"
     assert same_state(tmp_path / "long/checkpoint.pt", tmp_path / "short/checkpoint.pt")
     assert len(Path("short/checkpoint.pt").read_bytes()) == len(before)
+
+
+def test_rows_that_a_killed_process_left_unwritten_are_written(command, run_folder):
+    history = run_folder / "history.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    history.write_text("".join(lines[:2]))
+    command.good("resume", run_folder, *QUIET)
+    assert [row["epoch"] for row in History.from_csv(history)] == [1, 2]
 
 
 def test_a_schedule_that_is_laid_out_anew_is_told(command, run_folder):

@@ -82,8 +82,8 @@ def test_a_flow_prior_learns_a_shape(kind):
     data = torch.stack([a, a**2 - 1 + 0.2 * e], -1)
     train, fresh = data[:1000], data[1000:]
     prior = priors.FlowPrior(2, kind=kind, hidden=32)
-    optimizer = torch.optim.Adam(prior.parameters(), 1e-2)
-    for _ in range(120):
+    optimizer = torch.optim.Adam(prior.parameters(), 5e-3)
+    for _ in range(150):
         optimizer.zero_grad()
         (-prior().log_prob(train).mean()).backward()
         optimizer.step()
