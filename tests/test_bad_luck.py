@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_a_loss_that_is_not_finite_says_where_and_keeps_the_folder_clean(command
     assert result.err.startswith("pyro-vae train: error: ") and result.err.count("\n") == 1
     assert "'x'" in result.err or "'z'" in result.err
     assert not (tmp_path / "x").exists()
+
+
+def test_an_extra_that_is_not_installed(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    line = command.bad("train", *TINY, "--tensorboard", "--out", "x")
+    assert line == 'TensorBoardLogger needs TensorBoard: pip install "pyro-vae[tensorboard]"'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_of_ours_is_named_by_its_kind(command, monkeypatch):
+    def stumble(*_, **__):
+        raise KeyError("weights")
+
+    monkeypatch.setattr("pyro_vae.training.fit", stumble)
+    assert command.bad("train", *TINY, "--out", "x") == "KeyError: 'weights'"
 
 
 def test_ctrl_c_before_anything_was_trained(command, tmp_path, monkeypatch):

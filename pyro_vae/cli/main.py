@@ -76,10 +76,14 @@ def run(words: list[str]) -> int:
     return 0
 
 
+#: Errors whose messages are written for who reads them.
+_TELLING = (UsageError, ValueError, OSError, TypeError, RuntimeError, ImportError)
+
+
 def one_line(error: Exception) -> str:
     """What an error says; its kind, too, where the message alone would say little."""
     line = " ".join(str(error).split())
-    if line and isinstance(error, (UsageError, ValueError, OSError, TypeError, RuntimeError)):
+    if line and isinstance(error, _TELLING):
         return line
     if isinstance(error, MemoryError):
         return "the memory is not enough for this"

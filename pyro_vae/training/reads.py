@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .staging_error import refuse
+from .staging_error import asking, refuse
 
 #: Reads of memory that no dispatcher sees.
 _BYPASSES = {
@@ -21,6 +20,7 @@ _BYPASSES = {
 }  # fmt: skip
 #: Reads that an estimator's own code may make: what it returns does not depend on the answer.
 _READS = (Tensor.item, Tensor.__bool__, Tensor.__float__, Tensor.masked_select)
+FINITE_CHECKS = ("warn_if_nan", "warn_if_inf")
 _ESTIMATORS = ("pyro.infer.", "pyro.util", "pyro.distributions.util", "pyro_vae.objectives.")
 
 
@@ -36,9 +36,9 @@ class Reads(TorchFunctionMode):
         if func in _BYPASSES:
             raise refuse(f"a tensor's value is read ({_BYPASSES[func]})")
         if func in _READS:
-            caller = sys._getframe(1)
-            if str(caller.f_globals.get("__name__", "")).startswith(_ESTIMATORS):
-                return _estimator_read(func, caller.f_code.co_name, args, kwargs)
+            module, function = asking()
+            if module.startswith(_ESTIMATORS):
+                return _estimator_read(func, function, args, kwargs)
         return func(*args, **kwargs)
 
 
@@ -47,7 +47,7 @@ def _estimator_read(func: Any, function: str, args: tuple[Any, ...], kwargs: dic
         return float("nan")  # "not known to be": the general way is taken
     if func is Tensor.item:
         return args[0].detach()  # only added up and returned
-    if func is Tensor.__bool__ and function in ("warn_if_nan", "warn_if_inf"):
+    if func is Tensor.__bool__ and function in FINITE_CHECKS:
         return False
     # DiCE leaves out what has no probability. "Not all have any" is the general way.
     if func is Tensor.__bool__ and function == "compute_expectation":

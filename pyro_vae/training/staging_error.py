@@ -39,12 +39,20 @@ class Unsettled(Refusal):
 
 
 #: Whose lines are named where none of the program's own is running.
-_SPOKEN_OF = ("pyro", __package__.partition(".")[0])
+_SPOKEN_OF = ("pyro.", "pyro_vae.")
 
 
 def is_library(filename: str) -> bool:
     """Whether a source file belongs to a library, not to somebody's program."""
     return filename.startswith((*_LIBRARIES, "<frozen", "<eval_with_key"))
+
+
+def asking() -> tuple[str, str]:
+    """Module and name of the function that the running operation is called from."""
+    frame = sys._getframe(1)
+    while _module(frame).startswith(("torch.", str(__package__))) and frame.f_back is not None:
+        frame = frame.f_back
+    return _module(frame), frame.f_code.co_name
 
 
 def refuse(what: str) -> Refusal:
@@ -55,7 +63,7 @@ def refuse(what: str) -> Refusal:
         filename = frame.f_code.co_filename
         if not is_library(filename):
             line = line or _line(filename, frame.f_lineno)
-        elif _module(frame).partition(".")[0] in _SPOKEN_OF:
+        elif _module(frame).startswith(_SPOKEN_OF) and not _module(frame).startswith(__package__):
             library_line = library_line or _line(filename, frame.f_lineno)
         if site is None and (_module(frame), frame.f_code.co_name) == ("pyro.primitives", "sample"):
             site = frame.f_locals.get("name")

@@ -54,21 +54,30 @@ def _assert_close(one, other, rtol):
         torch.testing.assert_close(value, reference, rtol=rtol, atol=rtol)
 
 
+def sgd():
+    """For batch norms: the gradient of a bias before one is rounding, which Adam would enlarge."""
+    return pyro.optim.SGD({"lr": 1e-3})
+
+
 @pytest.mark.parametrize(
-    ("name", "bound"),
-    [("ours-bernoulli", "ours"), ("norms", "trace"), ("mixture-parallel", "enum")],
+    ("name", "bound", "optim"),
+    [
+        ("ours-bernoulli", "ours", None),
+        ("norms", "trace", sgd),
+        ("mixture-parallel", "enum", None),
+    ],
 )
-def test_after_many_steps_the_parameters_agree(name, bound):
-    compiled = _train(CompiledSVI, name, bound, 200, backend="none", strict=True)
+def test_after_many_steps_the_parameters_agree(name, bound, optim):
+    compiled = _train(CompiledSVI, name, bound, 200, optim, backend="none", strict=True)
     assert compiled[0].compilations == 1
-    _assert_close(compiled, _train(SVI, name, bound, 200), 1e-4)
+    _assert_close(compiled, _train(SVI, name, bound, 200, optim), 1e-4)
 
 
 def test_compiled_steps_agree(same_numbers):
-    compiled = _train(CompiledSVI, "norms", "trace", 30, strict=True)
+    compiled = _train(CompiledSVI, "norms", "trace", 30, sgd, strict=True)
     assert compiled[0].compilations == 1
     assert compiled[0].compile_seconds > 0
-    _assert_close(compiled, _train(SVI, "norms", "trace", 30), 1e-4)
+    _assert_close(compiled, _train(SVI, "norms", "trace", 30, sgd), 1e-4)
 
 
 @pytest.mark.slow

@@ -66,14 +66,14 @@ PAIRS = [
 pyro.clear_param_store()
 
 
-@pytest.mark.filterwarnings("ignore:.*configured for enumeration")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("name", "bound"), PAIRS)
 def test_a_staged_run_equals_the_bound_on_bare_programs(name, bound):
     case = BARE[name]()
     check_equal(case.model, case.guide, BOUNDS[bound](), case.args, case.kwargs, SINGLE)
 
 
-@pytest.mark.filterwarnings("ignore:.*configured for enumeration")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", BARE)
 def test_a_staged_run_equals_the_bound_on_bare_programs_in_double_precision(name, double):
     case = BARE[name]()
