@@ -91,7 +91,9 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> No
     end = time.monotonic() + 60
     while not happened() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.002)
-    assert happened(), process.communicate()[1]
+    if not happened():
+        process.kill()
+        raise AssertionError(process.communicate()[1])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
