@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pyro.infer import ELBO as PyroELBO
-from torch import Tensor
+from torch import Tensor, nn
+
+from pyro_vae.programs.registration import register
 
 from .kl import KL, analytic_sites, kl_term
-from .passes import Program, run
+from .passes import Call, Program, run
+from .schedules import Schedule, as_schedule
 from .site import SiteTerm
 from .terms import Terms
 
@@ -30,19 +34,27 @@ class Split:
     kl: Tensor
 
 
-class Objective(PyroELBO):
+class Objective(PyroELBO, nn.Module):
     """A bound to be maximised, as a reduction of the term table.
 
     It is a ``pyro.infer.ELBO``: use it in stock ``pyro.infer.SVI``, in ``pyro_vae.fit``, or call
     ``objective.differentiable_loss(model, guide, x)`` yourself. As in Pyro, the loss is the
     *negative* bound, *summed* over the batch and scaled by subsampling plates.
 
-    To add one: a small class that implements ``bound(terms)``.
+    It is a ``torch.nn.Module`` too, for what changes while it trains: weights that follow a
+    schedule and multipliers are buffers, a critic is a submodule. They move, are saved and are
+    compiled as those of any module. To add one: a small class that implements ``bound(terms)``;
+    ``self.add_weight("beta", beta)`` in its constructor makes ``self.beta``.
 
     Args:
         particles: samples of the guide for each example.
         vectorize: draw them in one pass (see :func:`site_terms`).
+
+    Attributes:
+        steps_per_epoch: what schedules in epochs go by; :func:`pyro_vae.fit` sets it.
     """
+
+    steps: Tensor
 
     #: How the KL is taken in what is reported, and in ``bound`` where the objective uses it.
     kl: KL = "auto"
@@ -50,9 +62,13 @@ class Objective(PyroELBO):
     def __init__(self, particles: int = 1, vectorize: bool = True) -> None:
         if not isinstance(particles, int) or particles < 1:
             raise ValueError(f"particles is a whole number of at least 1, not {particles!r}")
-        super().__init__(num_particles=particles, vectorize_particles=vectorize)
+        nn.Module.__init__(self)
+        PyroELBO.__init__(self, num_particles=particles, vectorize_particles=vectorize)
         self.particles = particles
         self.vectorize = vectorize
+        self.steps_per_epoch: int | None = None
+        self._schedules: dict[str, Schedule] = {}
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @abstractmethod
     def bound(self, terms: Terms) -> Tensor:
@@ -61,7 +77,34 @@ class Objective(PyroELBO):
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The term table with this objective's particles."""
         traces = run(model, guide, args, kwargs, self.particles, self.vectorize)
-        return Terms(traces, self.particles)
+        return Terms(traces, self.particles, Call(model, guide, args, kwargs))
+
+    def prepare(self, terms: Terms) -> None:
+        """Make what depends on the programs, such as a critic of their latent; at the first use."""
+
+    def add_weight(self, name: str, value: float | Schedule | Callable[[float], float]) -> None:
+        """A weight that may follow a schedule: a buffer of no dimensions, which steps may read.
+
+        A function is a schedule by steps. Raises ``ValueError`` for what is not finite.
+        """
+        schedule = as_schedule(value, f"{name} of {type(self).__name__}")
+        # Double: without dimensions it does not decide the type of what it multiplies.
+        start = torch.tensor(schedule(0), dtype=torch.float64)
+        self.register_buffer(name, start)
+        if schedule.moves:
+            self._schedules[name] = schedule
+
+    def weights(self) -> dict[str, float]:
+        """The present value of each weight that follows a schedule."""
+        return {name: float(getattr(self, name)) for name in self._schedules}
+
+    def advance(self, step: int) -> None:
+        """Set each weight to its value at this step, 0 for the first.
+
+        Raises ``ValueError`` where a schedule is in epochs and ``steps_per_epoch`` is not set.
+        """
+        for name, schedule in self._schedules.items():
+            getattr(self, name).fill_(schedule.at(step, self.steps_per_epoch))
 
     def split(self, terms: Terms) -> Split:
         """The plain ELBO of these terms, with its parts."""
@@ -71,7 +114,10 @@ class Objective(PyroELBO):
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> Tensor:
         """The negative bound, summed over the batch, for ``backward``."""
-        return -self.bound(self.terms(model, guide, *args, **kwargs))
+        terms = self.terms(model, guide, *args, **kwargs)
+        self.prepare(terms)
+        register(self)
+        return -self.bound(terms)
 
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """The negative bound, summed over the batch."""
@@ -79,6 +125,12 @@ class Objective(PyroELBO):
             return self.differentiable_loss(model, guide, *args, **kwargs).item()
 
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
+        """A step's loss for stock SVI: schedules go on by one, ``.grad`` is added to."""
+        self.advance(int(self.steps))
+        self.steps += 1
+        return self.gradients(model, guide, *args, **kwargs)
+
+    def gradients(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """The negative bound, summed over the batch, after adding its gradients to ``.grad``."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
         if loss.requires_grad:

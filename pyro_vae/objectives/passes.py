@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -20,6 +20,16 @@ Program = Callable[..., Any]
 
 #: The plate that vectorised particles live in, left of every plate of the programs.
 PARTICLES = "_particles"
+
+
+class Call(NamedTuple):
+    """What a term table was made by, so that the guide can be run once more against its samples."""
+
+    model: Program
+    guide: Program
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
 
 _nesting: weakref.WeakKeyDictionary[Program, int] = weakref.WeakKeyDictionary()
 

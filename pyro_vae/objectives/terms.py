@@ -10,7 +10,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from .errors import ProgramError
-from .passes import PARTICLES, Program, run
+from .passes import PARTICLES, Call, Program, run
 from .site import Kind, SiteTerm
 
 
@@ -23,12 +23,14 @@ class Terms(Mapping[str, SiteTerm]):
     Attributes:
         traces: the pairs ``(model_trace, guide_trace)`` that it was read from.
         particles: how many samples of the guide.
+        call: the programs and arguments that were run.
         data_plate: name of the plate of the examples, ``None`` where the programs have none.
     """
 
-    def __init__(self, traces: list[tuple[Trace, Trace]], particles: int) -> None:
+    def __init__(self, traces: list[tuple[Trace, Trace]], particles: int, call: Call) -> None:
         self.traces = traces
         self.particles = particles
+        self.call = call
         self.data_plate = find_data_plate(traces[0][0])
         self._sites = {name: self._row(name, kind) for name, kind in _names(*traces[0])}
 
@@ -104,7 +106,8 @@ def site_terms(
             [-1.2655, -2.2655],
             [-1.2655, -2.2655]])
     """
-    return Terms(run(model, guide, args, kwargs, particles, vectorize), particles)
+    call = Call(model, guide, args, kwargs)
+    return Terms(run(*call, particles, vectorize), particles, call)
 
 
 def find_data_plate(model_trace: Trace) -> str | None:

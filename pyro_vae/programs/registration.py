@@ -38,7 +38,7 @@ class Program(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_forward_pre_hook(_register)
+        self.register_forward_pre_hook(_before)
 
 
 def store_name(program: nn.Module) -> str:
@@ -49,7 +49,12 @@ def store_name(program: nn.Module) -> str:
     return _names[program]
 
 
-def _register(program: nn.Module, _inputs: Any) -> None:
+def _before(program: nn.Module, _inputs: Any) -> None:
+    register(program)
+
+
+def register(program: nn.Module) -> None:
+    """Register the trainable parameters of a module under its own name, where Pyro looks on."""
     if not am_i_wrapped():
         return
     prefix = store_name(program)
