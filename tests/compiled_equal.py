@@ -74,7 +74,8 @@ def check_equal(
     """Stage ``bound`` on the programs, and compare with the bound itself at one random seed."""
 
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        return bound.loss_and_grads(model, guide, *args, **kwargs)  # type: ignore[attr-defined]
+        step: Any = getattr(bound, "gradients", None) or bound.loss_and_grads  # type: ignore
+        return step(model, guide, *args, **kwargs)
 
     leaves = parameters(evaluate, *args, **kwargs)
     expected = eager(evaluate, leaves, *args, **kwargs)

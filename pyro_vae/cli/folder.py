@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from pyro_vae import training
-from pyro_vae.training.checkpoint import atomic_write
+from pyro_vae.training.files import atomic_write
 from pyro_vae.training.settings import pick_device
 
 from .build import Built, build

@@ -52,6 +52,7 @@ class Objective(PyroELBO, nn.Module):
 
     Attributes:
         steps_per_epoch: what schedules in epochs go by; :func:`pyro_vae.fit` sets it.
+        schedules: of each weight.
     """
 
     steps: Tensor
@@ -67,7 +68,7 @@ class Objective(PyroELBO, nn.Module):
         self.particles = particles
         self.vectorize = vectorize
         self.steps_per_epoch: int | None = None
-        self._schedules: dict[str, Schedule] = {}
+        self.schedules: dict[str, Schedule] = {}
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @abstractmethod
@@ -91,20 +92,34 @@ class Objective(PyroELBO, nn.Module):
         # Double: without dimensions it does not decide the type of what it multiplies.
         start = torch.tensor(schedule(0), dtype=torch.float64)
         self.register_buffer(name, start)
-        if schedule.moves:
-            self._schedules[name] = schedule
+        self.schedules[name] = schedule
 
     def weights(self) -> dict[str, float]:
         """The present value of each weight that follows a schedule."""
-        return {name: float(getattr(self, name)) for name in self._schedules}
+        moving = [name for name, schedule in self.schedules.items() if schedule.moves]
+        return {name: float(getattr(self, name)) for name in moving}
+
+    def notes(self) -> list[str]:
+        """What one should know of this objective, in sentences that ``explain`` prints."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """What has gone wrong in the objective's own parts since it began, such as a critic."""
+        return []
 
     def advance(self, step: int) -> None:
         """Set each weight to its value at this step, 0 for the first.
 
         Raises ``ValueError`` where a schedule is in epochs and ``steps_per_epoch`` is not set.
         """
-        for name, schedule in self._schedules.items():
-            getattr(self, name).fill_(schedule.at(step, self.steps_per_epoch))
+        for name, schedule in self.schedules.items():
+            if schedule.moves:
+                getattr(self, name).fill_(schedule.at(step, self.steps_per_epoch))
+
+    def begin_step(self) -> None:
+        """Count a step, and set the weights to their values in it."""
+        self.advance(int(self.steps))
+        self.steps += 1
 
     def split(self, terms: Terms) -> Split:
         """The plain ELBO of these terms, with its parts."""
@@ -126,8 +141,7 @@ class Objective(PyroELBO, nn.Module):
 
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """A step's loss for stock SVI: schedules go on by one, ``.grad`` is added to."""
-        self.advance(int(self.steps))
-        self.steps += 1
+        self.begin_step()
         return self.gradients(model, guide, *args, **kwargs)
 
     def gradients(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:

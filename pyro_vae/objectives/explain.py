@@ -60,6 +60,9 @@ def explain(
     quiet, same = pyro.validation_enabled(False), untouched_buffers()
     with torch.no_grad(), quiet, same, untouched_randomness(seed):
         explanation = _explain(site_terms(model, guide, *args, **kwargs), objective)
+        if isinstance(objective, Objective) and not explanation.problems:
+            explanation.problems.extend(_own_problems(objective, model, guide, args, kwargs))
+            explanation.notes.extend(objective.notes())
     theta, phi = (sum(t.numel() for t in group.values()) for group in (found.theta, found.phi))
     shared = sum(found.phi[name].numel() for name in found.shared)
     also = f", of which {shared:,} are the model's too" if shared else ""
@@ -104,6 +107,19 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
     once = f" (with an example's part of {', '.join(shared)}, which all share)" * bool(shared)
     result.notes.append(f"ELBO = {summed} = {total:.2f} nats per example{once}")
     return result
+
+
+def _own_problems(
+    objective: Objective, model: Program, guide: Program, args: Any, kwargs: Any
+) -> list[str]:
+    """Why the objective cannot be had for these programs."""
+    try:
+        terms = objective.terms(model, guide, *args, **kwargs)
+        objective.prepare(terms)
+        objective.bound(terms)
+    except ProgramError as error:
+        return [str(error)]
+    return []
 
 
 def _contribution(site: SiteTerm, analytic: bool) -> Tensor:

@@ -6,18 +6,17 @@ import hashlib
 import io
 import os
 import pickle
-import random
 import re
-import secrets
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
+
+from .files import atomic_write
 
 VERSION = 1
 _LABEL = '{{"format":"pyro_vae","version":{},"sha256":"{}"}}'
@@ -148,90 +147,3 @@ def _plain(value: Any, place: tuple[str, ...]) -> Any:
     if type(value) in (list, tuple, torch.Size):
         return [_plain(item, (*place, str(index))) for index, item in enumerate(value)]
     raise TypeError(f"cannot save {name}: its type is {type(value).__name__}; {_PLAIN}")
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only once it is complete and on disk.
-
-    Whatever stops it on the way (a full disk, Ctrl-C), a file that had the name before is
-    untouched and no temporary stays behind.
-
-    Raises:
-        OSError: of the same class as the cause, one line that names the path.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_write(f"{folder}/note.txt") as file:
-        ...         _ = file.write(b"whole")
-        ...     Path(folder, "note.txt").read_text()
-        'whole'
-    """
-    path = Path(path)
-    # In the same folder, since a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        clear = type(error)(f"cannot write {path}: {error.strerror or error}")
-        clear.errno = error.errno
-        raise clear from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    # The rename itself is on disk only when the folder is. Some network and cloud folders cannot
-    # be synced; the file is complete all the same.
-    if os.name == "posix":
-        with suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-
-
-def rng_state() -> dict[str, Any]:
-    """The states of all global random number generators, as plain data for :func:`save`.
-
-    Torch's on the CPU and on each CUDA device, Python's ``random`` and NumPy's legacy global one.
-
-    Example:
-        >>> before = rng_state()
-        >>> first = torch.rand(2)
-        >>> set_rng_state(before)
-        >>> torch.equal(first, torch.rand(2))
-        True
-    """
-    version, words, gauss = random.getstate()
-    legacy: dict[str, Any] = dict(np.random.get_state(legacy=False))  # noqa: NPY002
-    return {
-        "torch": torch.get_rng_state(),
-        # Where CUDA was never used it has drawn nothing, and asking would start it.
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "python": {"version": version, "words": list(words), "gauss": gauss},
-        "numpy": {**legacy, "state": _as_lists(legacy["state"])},
-    }
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put back what :func:`rng_state` gave; states of CUDA devices that are absent are ignored."""
-    # A checkpoint may have been loaded onto another device; generator states live on the CPU.
-    torch.set_rng_state(state["torch"].cpu())
-    if torch.cuda.is_available():
-        for device, cuda in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-            torch.cuda.set_rng_state(cuda.cpu(), device)
-    python = state["python"]
-    random.setstate((python["version"], tuple(python["words"]), python["gauss"]))
-    np.random.set_state(dict(state["numpy"]))  # noqa: NPY002
-
-
-def _as_lists(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in arrays.items()
-    }

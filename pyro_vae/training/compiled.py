@@ -13,6 +13,8 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pyro_vae.objectives import Objective
+
 from .lowering import Backend
 from .owners import Factory, Gradients, JointOptim, JointOwner, PyroOwner
 from .staged_function import StagedFunction
@@ -94,6 +96,9 @@ class CompiledSVI(SVI):
         if not isinstance(optim, PyroOptim):
             optim = JointOptim(optim)
         super().__init__(model, guide, optim, loss, **options)
+        self._objective = loss if isinstance(loss, Objective) else None
+        if self._objective is not None:  # its schedules are advanced by `step`
+            self.loss_and_grads = self._objective.gradients
         common: dict[str, Any] = {
             "roots": (model, guide, loss),
             "name": type(self).__name__,
@@ -117,6 +122,8 @@ class CompiledSVI(SVI):
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Take a gradient step; returns the loss, as ``SVI.step`` does."""
+        if self._objective is not None:
+            self._objective.begin_step()
         entry = self._step.find(args, kwargs)
         if entry is not None:
             return _numbers(entry(self._step.tensors))

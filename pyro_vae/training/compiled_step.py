@@ -13,6 +13,7 @@ from .entry import Entry
 from .lowering import Backend
 from .optimizer import clip_gradients
 from .owners import Gradients, JointOwner
+from .precision import Precision
 from .staged_function import StagedFunction
 from .step import EagerStep, StepResult
 from .updates import Updates
@@ -26,7 +27,7 @@ class CompiledStep(EagerStep):
     :class:`CompiledSVI` says. On a GPU the optimiser is part of the same CUDA graph.
 
     Args:
-        model, guide, objective, optimizer, clip_norm: as in :class:`EagerStep`.
+        model, guide, objective, optimizer, clip_norm, precision: as in :class:`EagerStep`.
         batch_size: compile batches of this size only, as the last of an epoch may be a smaller
             one; ``None`` for any size.
         strict, backend, listener: as in :class:`CompiledSVI`.
@@ -39,13 +40,14 @@ class CompiledStep(EagerStep):
         objective: PyroELBO,
         optimizer: Optimizer,
         clip_norm: float | None = None,
+        precision: Precision = "float32",
         *,
         batch_size: int | None = None,
         strict: bool = False,
         backend: Backend = "inductor",
         listener: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(model, guide, objective, optimizer, clip_norm)
+        super().__init__(model, guide, objective, optimizer, clip_norm, precision)
         self.batch_size = batch_size
         self._leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
         self._on_gpu = any(leaf.is_cuda for leaf in self._leaves)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pyro.infer import ELBO as PyroELBO
 from torch import Tensor, nn
 
@@ -47,7 +48,8 @@ def examine(
     """
     with untouched_randomness(), called_modules() as called:
         first = transformed(tuple(t[:batch_size] for t in train), transform)
-        explain(model, guide, *first, objective=objective).raise_for_problems()
+        seed = torch.initial_seed()  # a critic is made here
+        explain(model, guide, *first, objective=objective, seed=seed).raise_for_problems()
         found = check(model, guide, *first)
         _look_at_all(model, guide, first, train, transform, found, "")
         rest = len(train[0]) % batch_size

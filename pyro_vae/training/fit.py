@@ -15,13 +15,17 @@ from pyro_vae.objectives import ELBO
 from . import checkpoint as files
 from .arguments import Splits, as_arguments, fingerprint
 from .batches import steps_per_epoch
+from .compiled_step import CompiledStep
+from .compiling import Compile, begun_compiled, pays
 from .examine import examine
 from .history import History
 from .interrupt import held_back
 from .keeper import Keeper
 from .loggers import Logger
 from .loop import Loop
+from .objective import critic_of, inform
 from .optimizer import Optim, make_optimizer
+from .precision import Precision, check_precision
 from .progress import Progress
 from .randomness import gradients, isolated_randomness
 from .run import Run
@@ -52,6 +56,8 @@ def fit(
     clip_norm: float | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    compile: Compile = "auto",
+    precision: Precision = "float32",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1,
     resume: str | os.PathLike[str] | None = None,
@@ -91,6 +97,13 @@ def fit(
         clip_norm: greatest norm of the gradient (of the mean loss per example).
         seed: of the order of the data and of everything drawn in training.
         device: ``"auto"``, or a torch device; the programs' modules are moved there.
+        compile: run the loss and its gradients as one compiled function (see
+            :class:`CompiledSVI`); ``"auto"`` does where the run has so many steps that the
+            seconds of compiling pay (:data:`~pyro_vae.training.compiling.PAYS_FROM`). What
+            cannot be compiled runs as it is, after one warning that says why.
+        precision: ``"float32"``; ``"tf32"``, faster products on NVIDIA GPUs; or ``"bf16"``,
+            layers in bfloat16 with weights and log-densities in single precision
+            (:class:`~pyro_vae.training.precision.Bfloat16`).
         checkpoint: file to keep the whole state in, every ``checkpoint_every`` epochs and when
             the run ends or is interrupted.
         resume: a checkpoint to go on from, bit for bit as if never interrupted. Data and options
@@ -124,6 +137,7 @@ def fit(
     objective = ELBO() if objective is None else objective
     counts = {"epochs": epochs, "batch_size": batch_size, "checkpoint_every": checkpoint_every}
     check_options(objective, clip_norm, transform, loggers, patience=patience, **counts)
+    check_precision(precision)
     if isinstance(data, Splits):
         validation = data.valid if validation is None else validation
         transform = data.transform if transform is None else transform
@@ -137,28 +151,38 @@ def fit(
         if validation is not None:
             valid = tuple(t.to(place) for t in as_arguments(validation, "validation"))
         move(place, model, guide)
+        steps = steps_per_epoch(len(train[0]), batch_size)
+        inform(objective, len(train[0]), steps, place)
         found = examine(model, guide, train, valid, transform, objective, batch_size)
         checkup = found.checkup
-        groups = checkup.theta.values(), checkup.phi.values()
-        optimizer = make_optimizer(*groups, optim, lr, lr_guide)
-        steps = steps_per_epoch(len(train[0]), batch_size)
+        optimizer = make_optimizer(
+            checkup.theta.values(), checkup.phi.values(), optim, lr, lr_guide, *critic_of(objective)
+        )
+        state = None if resume is None else files.load(resume, map_location=place)
+        compiled = pays(compile, epochs * steps, place, begun_compiled(state))
         settings = {
             "seed": seed,
             "batch_size": batch_size,
             "clip_norm": clip_norm,
+            "compile": compiled,
+            "precision": precision,
             "transform": transform is not None,
             "data": fingerprint(train),
             "validation": fingerprint(valid),
             **describe(objective, optimizer, schedule),
         }
-        weights = Weights(model, guide, checkup, found.called)
+        weights = Weights(model, guide, checkup, found.called, objective)
         run = Run(weights, optimizer, make_schedule(optimizer, schedule, epochs * steps), settings)
         keeper = Keeper(checkpoint, checkpoint_every)
-        if resume is not None:
-            run.load_state_dict(files.load(resume, map_location=place), epochs)
-        step = EagerStep(model, guide, objective, optimizer, clip_norm)
-        loop = Loop(run, step, train, valid, transform, keeper, tuple(loggers))
+        if state is not None:
+            run.load_state_dict(state, epochs)
         bar = Progress(epochs, steps, progress, start_epoch=run.epoch)
+        parts = (model, guide, objective, optimizer, clip_norm, precision)
+        step = EagerStep(*parts)
+        if compiled:
+            size = min(batch_size, len(train[0]))
+            step = CompiledStep(*parts, batch_size=size, listener=bar.note)
+        loop = Loop(run, step, train, valid, transform, keeper, tuple(loggers))
         try:
             with held_back() as interrupt, bar:
                 loop(epochs, patience, bar, interrupt)

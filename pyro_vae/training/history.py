@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, overload
 
-from pyro_vae.training.checkpoint import atomic_write
+from pyro_vae.training.files import atomic_write
 
 Number = float | int | None
 Row = dict[str, Number]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
 
-from pyro_vae.training.checkpoint import atomic_write
+from pyro_vae.training.files import atomic_write
 from pyro_vae.training.history import History, csv_line, format_number, json_line
 
 

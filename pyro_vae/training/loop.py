@@ -13,6 +13,8 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyro_vae.objectives import Objective
+
 from .arguments import transformed
 from .batches import batches
 from .diagnosis import find_nonfinite
@@ -27,6 +29,7 @@ from .validation import validation_elbo
 
 #: On a GPU a loss is read only now and then, so that the device does not wait for Python.
 LOOK_EVERY = 50
+_RATES = {"phi": "lr_guide", "critic": "lr_critic"}
 
 
 @dataclass
@@ -86,6 +89,8 @@ class Loop:
                 raise KeyboardInterrupt(f"stopped after step {run.step}{self.keeper}")
             batch = transformed(tuple(t[index] for t in self.train), self.transform)
             before = torch.get_rng_state()
+            if isinstance(self.step.objective, Objective):
+                self.step.objective.advance(run.step)
             result = self._take(batch)
             run.add(result.values(), len(index))
             look = reads_at_once(device) or number % LOOK_EVERY == 0 or number == len(order)
@@ -123,10 +128,16 @@ class Loop:
         if self.valid is not None:
             row |= validation_elbo(self.step.model, self.step.guide, self.valid)
             run.note_validation(row["valid_elbo"])
-        first, last = run.optimizer.param_groups[0], run.optimizer.param_groups[-1]
+        first = run.optimizer.param_groups[0]
+        if isinstance(self.step.objective, Objective):
+            row |= self.step.objective.weights()
+            for warning in self.step.objective.warnings():
+                warnings.warn(warning, stacklevel=2)
         row |= {"seconds": run.seconds, "lr": first["lr"]}
-        if last["initial_lr"] != first["initial_lr"]:
-            row["lr_guide"] = last["lr"]
+        for group in run.optimizer.param_groups[1:]:
+            name = _RATES.get(group.get("name", ""))
+            if name is not None and group["initial_lr"] != first["initial_lr"]:
+                row[name] = group["lr"]
         run.history.append(**row)
         return row
 

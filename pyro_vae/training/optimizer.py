@@ -21,15 +21,19 @@ def make_optimizer(
     optim: Optim | None = None,
     lr: float | None = None,
     lr_guide: float | None = None,
+    critic: Iterable[Tensor] = (),
+    lr_critic: float | None = None,
 ) -> Optimizer:
     """One optimiser over two groups, ``"theta"`` and ``"phi"``: they are optimised jointly.
 
+    An objective's critic is a third group, ``"critic"``.
+
     Args:
-        theta, phi: parameters of the model and of the guide.
+        theta, phi, critic: parameters of the model, of the guide, and of the objective.
         optim: ``groups -> torch.optim.Optimizer`` (a class or a function), or a ``pyro.optim``
             object with one dict of options. Default: Adam (Kingma and Ba 2015) with rate 2e-3.
         lr: learning rate of both groups; ``None`` for what ``optim`` itself holds.
-        lr_guide: that of phi, if it is to differ.
+        lr_guide, lr_critic: those of phi and of the critic, if they are to differ.
 
     Raises ``ValueError`` for a rate that is not positive, no parameters or not all of them, or a
     ``pyro.optim`` object with more than one dict of options; ``TypeError`` for no optimiser.
@@ -43,13 +47,14 @@ def make_optimizer(
     """
     if optim is None:
         lr = 2e-3 if lr is None else lr
-    for name, rate in (("lr", lr), ("lr_guide", lr_guide)):
+    for name, rate in (("lr", lr), ("lr_guide", lr_guide), ("critic_lr", lr_critic)):
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(f"{name} must be a positive number, not {rate!r}")
     groups: list[dict[str, Any]] = []
     for name, params, rate in (
         ("theta", theta, lr),
         ("phi", phi, lr if lr_guide is None else lr_guide),
+        ("critic", critic, lr if lr_critic is None else lr_critic),
     ):
         # Tied weights are one tensor with two names.
         once = list({id(p): p for p in params}.values())

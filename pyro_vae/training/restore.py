@@ -38,6 +38,8 @@ def load_weights(
     if "weights" not in state:
         raise CheckpointError(f"{path} is not the checkpoint of a run: it lacks 'weights'")
     chosen = state["best"] if best and state.get("best") is not None else state["weights"]
+    programs = {name: part for name, part in chosen["modules"].items() if name != "objective"}
+    chosen = {**chosen, "modules": programs}
     # What bare functions register by name lives in Pyro's store.
     store = dict(pyro.get_param_store().named_parameters())
     for name in chosen["params"]:

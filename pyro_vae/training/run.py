@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from .checkpoint import CheckpointError, rng_state, set_rng_state
+from .checkpoint import CheckpointError
 from .history import History
+from .randomness import rng_state, set_rng_state
 from .schedule import go_to_step
 from .settings import check_resumed
 from .step import reads_at_once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from pyro.infer import ELBO as PyroELBO
 from torch import nn
 from torch.optim import Optimizer
 
-from pyro_vae.objectives import modules_of
+from pyro_vae.objectives import Objective, modules_of
 
 from .schedule import Schedule, schedule_factors
 
@@ -89,6 +89,8 @@ def describe(objective: PyroELBO, optimizer: Optimizer, schedule: Schedule) -> d
         # Pyro's objectives find out the nesting of plates when they run.
         if name[0] != "_" and name != "max_plate_nesting" and _is_plain(value):
             known[f"{name} of the objective"] = value
+    if isinstance(objective, Objective):
+        known |= {f"{name} of the objective": value for name, value in _weights(objective)}
     known["optim"] = type(optimizer).__name__
     known["schedule"] = schedule if isinstance(schedule, str) else schedule_factors(schedule)
     for number, group in enumerate(optimizer.param_groups):
@@ -98,6 +100,16 @@ def describe(objective: PyroELBO, optimizer: Optimizer, schedule: Schedule) -> d
             if name not in _IMPLEMENTATION and _is_plain(value):
                 known[f"{name} of {where}"] = value
     return known
+
+
+def _weights(objective: Objective) -> Iterator[tuple[str, Any]]:
+    """Fixed weights by their value, those with a schedule by its options."""
+    for name, schedule in objective.schedules.items():
+        if schedule.moves:
+            plain = {k: v for k, v in vars(schedule).items() if _is_plain(v)}
+            yield name, [type(schedule).__name__, *sorted(plain.items())]
+        else:
+            yield name, schedule(0)
 
 
 def check_resumed(saved: dict[str, Any], given: dict[str, Any]) -> None:

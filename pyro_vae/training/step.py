@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from pyro_vae.objectives import Objective
 
 from .optimizer import clip_gradients
+from .precision import Precision, precise
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class EagerStep:
         objective: ours or Pyro's.
         optimizer: over every parameter that is to change.
         clip_norm: greatest joint norm of the gradient, ``None`` for no limit.
+        precision: of the networks, see :func:`precise`.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class EagerStep:
         objective: PyroELBO,
         optimizer: Optimizer,
         clip_norm: float | None = None,
+        precision: Precision = "float32",
     ) -> None:
         self.model, self.guide = model, guide
         self.objective = objective
         self.optimizer = optimizer
         self.clip_norm = clip_norm
+        self.precision = precision
 
     def __call__(self, *batch: Tensor) -> StepResult:
         """Take one step on the parts of a mini-batch."""
@@ -82,6 +86,10 @@ class EagerStep:
         return result
 
     def _gradients(self, *batch: Tensor) -> StepResult:
+        with precise(self.precision):
+            return self._loss_and_gradients(*batch)
+
+    def _loss_and_gradients(self, *batch: Tensor) -> StepResult:
         n = len(batch[0])
         if isinstance(self.objective, Objective):
             terms = self.objective.terms(self.model, self.guide, *batch)

@@ -22,6 +22,7 @@ class Weights:
         model, guide: the programs.
         found: what ``objectives.check`` found: the parameters that they register.
         called: modules that run when the programs do.
+        objective: where it is ours; its weights, multipliers and critic are kept, too.
     """
 
     def __init__(
@@ -30,11 +31,14 @@ class Weights:
         guide: Callable[..., Any],
         found: Checkup,
         called: Iterable[nn.Module] = (),
+        objective: Any = None,
     ) -> None:
         self.modules: dict[str, nn.Module] = {}
         for role, program in (("model", model), ("guide", guide)):
             for name, module in modules_of(program):
                 self.modules[role if module is program else f"{role}.{name}"] = module
+        if isinstance(objective, nn.Module):
+            self.modules["objective"] = objective
         self.registered: dict[str, Tensor] = {**found.theta, **found.phi}
         self.called = list(called)
 

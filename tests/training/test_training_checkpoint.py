@@ -22,15 +22,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_vae.training import checkpoint
-from pyro_vae.training.checkpoint import (
-    CheckpointError,
-    atomic_write,
-    load,
-    rng_state,
-    save,
-    set_rng_state,
-)
+from pyro_vae.training import files
+from pyro_vae.training.checkpoint import CheckpointError, load, save
+from pyro_vae.training.files import atomic_write
+from pyro_vae.training.randomness import rng_state, set_rng_state
 
 
 def fingerprint(value: Any) -> Any:
@@ -405,7 +400,7 @@ def test_file_and_folder_are_synced_in_this_order(
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
         synced.append(f"{kind}, renamed: {path.exists()}")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     save(path, {"step": 1})
     assert synced == ["file, renamed: False", "folder, renamed: True"]
 

@@ -26,7 +26,7 @@ from pyro_vae.training import (
     CheckpointError,
     FileLogger,
     History,
-    checkpoint,
+    files,
     keeper,
     load,
     save,
@@ -333,7 +333,7 @@ def test_ctrl_c_in_a_logger_stops_before_the_next_step(tmp_path: Path):
 
 def test_a_second_ctrl_c_during_the_checkpoint_keeps_the_previous_one(tmp_path, monkeypatch):
     path = tmp_path / "run.pt"
-    original = checkpoint.os.fsync
+    original = files.os.fsync
 
     def fsync(file: int) -> None:
         if pressed.now >= pressed.step:
@@ -341,7 +341,7 @@ def test_a_second_ctrl_c_during_the_checkpoint_keeps_the_previous_one(tmp_path, 
         original(file)
 
     pressed = ctrl_c(5)
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     with pytest.raises(KeyboardInterrupt):
         run(ours(), transform=pressed, checkpoint=path)
     monkeypatch.undo()
@@ -392,7 +392,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_the_weights(tmp_path, mo
         if written == 3:  # the file, then the folder, of the first; the file of the second
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     with pytest.raises(OSError) as caught:
         run(pair, checkpoint=path, schedule="constant")
     assert str(caught.value) == (
