@@ -34,14 +34,15 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def floor(sizes: list[tuple[int, int]], batch: int, device: torch.device) -> float:
+def floor(sizes: list[tuple[int, int]], batches: list[int], device: torch.device) -> float:
     """Milliseconds that the matrix products of one training step take at this machine's best.
 
+    ``sizes`` are (inputs, outputs) of the linear layers, ``batches`` the rows that each takes.
     A linear layer costs three products: forward, and the gradients of weight and of input (the
     latter not for the first layer of the encoder). Each is timed by itself, at its own size.
     """
     total = 0.0
-    for number, (rows, columns) in enumerate(sizes):
+    for number, ((rows, columns), batch) in enumerate(zip(sizes, batches, strict=True)):
         x = torch.randn(batch, rows, device=device)
         w = torch.randn(rows, columns, device=device)
         g = torch.randn(batch, columns, device=device)

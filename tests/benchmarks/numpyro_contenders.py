@@ -1,24 +1,27 @@
-"""The same VAE in NumPyro, where it is installed (extra ``bench``)."""
+"""The same VAE in NumPyro, where it is installed (extra ``bench``); linear layers only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any
 
-from torch_contenders import Setting
+from interleave import Turn, looped
+from setting import Setting
 
-Step = Callable[[], object]
+SCAN = 50  # steps in one call of lax.scan
 
 
-def contenders(setting: Setting, scan_steps: int = 50) -> dict[str, Step]:
+def contenders(setting: Setting) -> dict[str, Turn]:
     """``jit(svi.update)``, and the same in ``lax.scan``; empty where NumPyro is absent."""
     try:
         import jax
         import numpyro
         import numpyro.distributions as dist
         from jax import lax
-        from numpyro.infer import SVI, Trace_ELBO
+        from numpyro.infer import SVI, RenyiELBO, Trace_ELBO
     except ImportError:
+        return {}
+    if setting.conv or (setting.device == "cuda") != (jax.default_backend() == "gpu"):
         return {}
 
     def layer(name: str, x: Any, rows: int, columns: int) -> Any:
@@ -50,19 +53,23 @@ def contenders(setting: Setting, scan_steps: int = 50) -> dict[str, Step]:
             loc, raw = jax.numpy.split(parameters, 2, axis=-1)
             numpyro.sample("z", dist.Normal(loc, jax.nn.softplus(raw) + 1e-6).to_event(1))
 
+    k = setting.particles
+    bound = Trace_ELBO() if k == 1 else RenyiELBO(alpha=0, num_particles=k)
     x = jax.numpy.asarray(setting.x().cpu().numpy())
-    svi = SVI(model, guide, numpyro.optim.Adam(1e-3), Trace_ELBO())
+    svi = SVI(model, guide, numpyro.optim.Adam(1e-3), bound)
     state = svi.init(jax.random.PRNGKey(0), x)
     update = jax.jit(svi.update)
-    many = jax.jit(lambda s: lax.scan(lambda s, _: svi.update(s, x), s, None, length=scan_steps))
+    many = jax.jit(lambda s: lax.scan(lambda s, _: svi.update(s, x), s, None, length=SCAN))
     held = {"jit": state, "scan": state}
 
     def step() -> float:
         held["jit"], loss = update(held["jit"], x)
         return float(loss)
 
-    def scanned() -> None:
+    def scan(_steps: int) -> float:
+        began = time.perf_counter()
         held["scan"], losses = many(held["scan"])
         losses.block_until_ready()
+        return (time.perf_counter() - began) / SCAN
 
-    return {"NumPyro, jit": step, f"NumPyro, scan of {scan_steps}": scanned}
+    return {"NumPyro, jit": looped(step), f"NumPyro, scan of {SCAN}": scan}

@@ -1,125 +1,63 @@
-"""The same VAE by several hands: stock Pyro, plain PyTorch, and this package."""
+"""The same VAE in Pyro as it stands, in plain PyTorch, and in this package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-
+import by_hand
 import pyro
-import torch
-from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from interleave import Turn, looped, timed_by_itself
+from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
+from setting import Setting, Step
 
-from pyro_vae.likelihoods import Bernoulli
-from pyro_vae.networks import MLP
-from pyro_vae.objectives import ELBO
-from pyro_vae.posteriors import DiagonalNormal
-from pyro_vae.priors import StandardNormal
-from pyro_vae.programs import vae
-from pyro_vae.training.compiled import CompiledSVI
+from pyro_vae.objectives import ELBO, ImportanceWeightedELBO
+from pyro_vae.training import CompiledSVI
 
-Step = Callable[[], object]
+REFERENCE = "Pyro SVI, Trace_ELBO"
+IWAE_REFERENCE = "Pyro SVI, RenyiELBO(alpha=0)"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A network 784 - hidden - latent - hidden - 784, and a mini-batch."""
-
-    hidden: tuple[int, ...] = (400,)
-    latent: int = 20
-    batch: int = 128
-    device: str = "cpu"
-    features: int = 784
-
-    @property
-    def name(self) -> str:
-        widths = "-".join(map(str, (self.features, *self.hidden, self.latent)))
-        return f"{widths}, batch {self.batch}"
-
-    def layers(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of each linear layer, in the order that data flow."""
-        down = [self.features, *self.hidden, 2 * self.latent]
-        up = [self.latent, *self.hidden[::-1], self.features]
-        return [*pairwise(down), *pairwise(up)]
-
-    def x(self) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        grey = torch.rand(self.batch, self.features, generator=generator)
-        return (grey < 0.3).float().to(self.device)
-
-
-def programs(setting: Setting) -> tuple[vae.Model, vae.Guide]:
-    """The pair of programs."""
-    torch.manual_seed(0)
-    d, k, hidden = setting.features, setting.latent, list(setting.hidden)
-    model = vae.Model(StandardNormal(k), Bernoulli(MLP(k, d, hidden[::-1])))
-    guide = vae.Guide(DiagonalNormal(MLP(d, 2 * k, hidden)))
-    return model.to(setting.device), guide.to(setting.device)
-
-
-def stock(setting: Setting, loss) -> Step:
-    """``pyro.infer.SVI`` as its documentation has it."""
-    model, guide = programs(setting)
-    svi = SVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), loss=loss)
-    x = setting.x()
-    return lambda: svi.step(x)
-
-
-def ours_compiled(setting: Setting, loss=None) -> Step:
-    """The same line with one word changed."""
-    model, guide = programs(setting)
-    svi = CompiledSVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), loss=loss or ELBO())
-    x = setting.x()
-    return lambda: svi.step(x)
-
-
-class HandWritten(nn.Module):
-    """The VAE that a PyTorch user writes: no distributions, the KL by its formula."""
-
-    def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        d, k, hidden = setting.features, setting.latent, list(setting.hidden)
-        self.encoder = MLP(d, 2 * k, hidden)
-        self.decoder = MLP(k, d, hidden[::-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        loc, raw = self.encoder(x).chunk(2, -1)
-        scale = softplus(raw) + 1e-6
-        z = loc + scale * torch.randn_like(loc)
-        nll = binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
-        kl = 0.5 * (loc.square() + scale.square() - 1.0 - 2.0 * scale.log()).sum()
-        return nll + kl
-
-
-def hand_written(setting: Setting, compiled: bool) -> Step:
-    """Plain PyTorch with the fused Adam, eager or under ``torch.compile``."""
-    module = HandWritten(setting).to(setting.device)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
-    loss_of = torch.compile(module, fullgraph=True) if compiled else module
+def svi(setting: Setting, loss, kind=SVI) -> Step:
+    """``pyro.infer.SVI`` as its documentation has it, or the same with one word changed."""
+    model, guide = setting.programs()
+    inference = kind(model, guide, pyro.optim.Adam({"lr": 1e-3}), loss=loss)
     x = setting.x()
 
     def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(x)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        return inference.step(x)
 
+    step.svi = inference
     return step
 
 
-def contenders(setting: Setting) -> dict[str, Step]:
-    """Everybody that needs only torch and Pyro."""
-    return {
-        "Pyro SVI, Trace_ELBO": stock(setting, Trace_ELBO()),
-        "Pyro SVI, TraceMeanField_ELBO": stock(setting, TraceMeanField_ELBO()),
-        "Pyro SVI, our ELBO": stock(setting, ELBO()),
-        "PyTorch by hand": hand_written(setting, compiled=False),
-        "PyTorch by hand, torch.compile": hand_written(setting, compiled=True),
-        "CompiledSVI, Trace_ELBO": ours_compiled(setting, Trace_ELBO()),
-        "CompiledSVI, TraceMeanField_ELBO": ours_compiled(setting, TraceMeanField_ELBO()),
-        "CompiledSVI, our ELBO": ours_compiled(setting),
-    }
+def contenders(setting: Setting) -> dict[str, Turn]:
+    """Everybody that needs only torch and Pyro, and Lightning where it is installed."""
+    k = setting.particles
+    if k == 1:
+        steps = {
+            REFERENCE: svi(setting, Trace_ELBO()),
+            "Pyro SVI, TraceMeanField_ELBO": svi(setting, TraceMeanField_ELBO()),
+            "Pyro SVI, ELBO": svi(setting, ELBO()),
+            "PyTorch by hand": by_hand.step(setting, compiled=False),
+            "PyTorch by hand, torch.compile": by_hand.step(setting, compiled=True),
+            "CompiledSVI, Trace_ELBO": svi(setting, Trace_ELBO(), CompiledSVI),
+            "CompiledSVI, TraceMeanField_ELBO": svi(setting, TraceMeanField_ELBO(), CompiledSVI),
+            "CompiledSVI, ELBO": svi(setting, ELBO(), CompiledSVI),
+        }
+    else:
+        renyi = {"alpha": 0, "num_particles": k, "vectorize_particles": True}
+        renyi["max_plate_nesting"] = 1
+        steps = {
+            IWAE_REFERENCE: svi(setting, RenyiELBO(**renyi)),
+            "Pyro SVI, ImportanceWeightedELBO": svi(setting, ImportanceWeightedELBO(k)),
+            "PyTorch by hand": by_hand.step(setting, compiled=False),
+            "PyTorch by hand, torch.compile": by_hand.step(setting, compiled=True),
+            "CompiledSVI, ImportanceWeightedELBO": svi(
+                setting, ImportanceWeightedELBO(k), CompiledSVI
+            ),
+        }
+    if setting.device == "cuda":
+        steps["PyTorch by hand, one CUDA graph"] = by_hand.graphed_step(setting)
+    turns = {name: looped(step) for name, step in steps.items()}
+    lightning = by_hand.lightning_turn(setting)
+    if lightning is not None:
+        turns["Lightning, by hand"] = timed_by_itself(lightning)
+    return turns

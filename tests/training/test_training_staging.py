@@ -105,9 +105,11 @@ TWELVE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TWELVE)
-def test_a_compiled_run_equals_the_bound(name):
+def test_a_compiled_run_equals_the_bound(name, request):
     from torch._inductor import config
 
+    if name == "norms":  # a bias before a batch norm has the gradient 0, and rounding is all of it
+        request.getfixturevalue("double")
     case = CASES[name]() if name in CASES else BARE[name]()
     kwargs = getattr(case, "kwargs", {})
     with config.patch(fallback_random=True):
