@@ -8,17 +8,22 @@ from .history import History
 from .loggers import FileLogger, Logger, PrintLogger, TensorBoardLogger
 from .restore import load_weights
 from .staging_error import StagingError
+from .strategy import Aggressive, Alternating, Joint, Strategy
 from .validation import validation_elbo
 from .weights import Weights
 
 __all__ = [
+    "Aggressive",
+    "Alternating",
     "CheckpointError",
     "CompiledSVI",
     "FileLogger",
     "History",
+    "Joint",
     "Logger",
     "PrintLogger",
     "StagingError",
+    "Strategy",
     "TensorBoardLogger",
     "TrainingError",
     "Weights",

@@ -30,6 +30,7 @@ class CompiledStep(EagerStep):
         model, guide, objective, optimizer, clip_norm, precision: as in :class:`EagerStep`.
         batch_size: compile batches of this size only, as the last of an epoch may be a smaller
             one; ``None`` for any size.
+        joint: whether every step moves all parameters; ``frozen`` needs False.
         strict, backend, listener: as in :class:`CompiledSVI`.
     """
 
@@ -43,6 +44,7 @@ class CompiledStep(EagerStep):
         precision: Precision = "float32",
         *,
         batch_size: int | None = None,
+        joint: bool = True,
         strict: bool = False,
         backend: Backend = "inductor",
         listener: Callable[[str], None] | None = None,
@@ -50,7 +52,8 @@ class CompiledStep(EagerStep):
         super().__init__(model, guide, objective, optimizer, clip_norm, precision)
         self.batch_size = batch_size
         self._leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-        self._on_gpu = any(leaf.is_cuda for leaf in self._leaves)
+        # In one graph with the gradients, unless some steps leave a part of the parameters.
+        self._whole = joint and any(leaf.is_cuda for leaf in self._leaves)
         self._function = StagedFunction(
             self._evaluate,
             (model, guide, objective),
@@ -59,7 +62,7 @@ class CompiledStep(EagerStep):
             strict=strict,
             backend=backend,
             # Only an optimiser that has stepped has the state that a CUDA graph holds.
-            leaves=None if self._on_gpu else self._leaves,
+            leaves=None if self._whole else self._leaves,
             listener=listener,
         )
 
@@ -75,7 +78,7 @@ class CompiledStep(EagerStep):
 
     def __call__(self, *batch: Tensor) -> StepResult:
         """Take one step on the parts of a mini-batch."""
-        if self._on_gpu:
+        if self._whole:
             entry = self._find(batch)
             if entry is not None:
                 return StepResult(*entry(self._function.tensors))
@@ -86,11 +89,11 @@ class CompiledStep(EagerStep):
         return super().__call__(*batch)
 
     def _gradients(self, *batch: Tensor) -> StepResult:
-        entry = None if self._on_gpu else self._find(batch)
+        entry = None if self._whole else self._find(batch)
         if entry is not None:
             return StepResult(*entry(self._function.tensors))
         result = super()._gradients(*batch)
-        if self._wanted(batch) and not self._on_gpu:
+        if self._wanted(batch) and not self._whole:
             self._function.met(self._leaves)
         return result
 
@@ -105,7 +108,7 @@ class CompiledStep(EagerStep):
         return result.loss, result.elbo, result.reconstruction, result.kl
 
     def _finish(self, leaves: list[Tensor], reached: list[bool]) -> _Assign:
-        if not self._on_gpu:
+        if not self._whole:
             return _Assign(leaves)
         return _ClipAndStep(leaves, reached, self.optimizer, self.clip_norm)
 

@@ -32,6 +32,7 @@ from .run import Run
 from .schedule import Schedule, make_schedule
 from .settings import check_options, describe, move, pick_device
 from .step import EagerStep
+from .strategy import Joint, Strategy, as_strategy
 from .weights import Weights
 
 Program = Callable[..., Any]
@@ -56,6 +57,7 @@ def fit(
     clip_norm: float | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    strategy: Strategy | None = None,
     compile: Compile = "auto",
     precision: Precision = "float32",
     checkpoint: str | os.PathLike[str] | None = None,
@@ -97,6 +99,8 @@ def fit(
         clip_norm: greatest norm of the gradient (of the mean loss per example).
         seed: of the order of the data and of everything drawn in training.
         device: ``"auto"``, or a torch device; the programs' modules are moved there.
+        strategy: which parameters a step moves: ``Joint()``, the default; ``Alternating(5)``,
+            five steps of phi for each of theta; ``Aggressive()``, phi until it gains no more.
         compile: run the loss and its gradients as one compiled function (see
             :class:`CompiledSVI`); ``"auto"`` does where the run has so many steps that the
             seconds of compiling pay (:data:`~pyro_vae.training.compiling.PAYS_FROM`). What
@@ -138,6 +142,7 @@ def fit(
     counts = {"epochs": epochs, "batch_size": batch_size, "checkpoint_every": checkpoint_every}
     check_options(objective, clip_norm, transform, loggers, patience=patience, **counts)
     check_precision(precision)
+    strategy = as_strategy(strategy)
     if isinstance(data, Splits):
         validation = data.valid if validation is None else validation
         transform = data.transform if transform is None else transform
@@ -166,13 +171,15 @@ def fit(
             "clip_norm": clip_norm,
             "compile": compiled,
             "precision": precision,
+            "strategy": strategy.describe(),
             "transform": transform is not None,
             "data": fingerprint(train),
             "validation": fingerprint(valid),
             **describe(objective, optimizer, schedule),
         }
         weights = Weights(model, guide, checkup, found.called, objective)
-        run = Run(weights, optimizer, make_schedule(optimizer, schedule, epochs * steps), settings)
+        rates = make_schedule(optimizer, schedule, epochs * steps)
+        run = Run(weights, optimizer, rates, settings, strategy)
         keeper = Keeper(checkpoint, checkpoint_every)
         if state is not None:
             run.load_state_dict(state, epochs)
@@ -180,8 +187,8 @@ def fit(
         parts = (model, guide, objective, optimizer, clip_norm, precision)
         step = EagerStep(*parts)
         if compiled:
-            size = min(batch_size, len(train[0]))
-            step = CompiledStep(*parts, batch_size=size, listener=bar.note)
+            size, joint = min(batch_size, len(train[0])), isinstance(strategy, Joint)
+            step = CompiledStep(*parts, batch_size=size, joint=joint, listener=bar.note)
         loop = Loop(run, step, train, valid, transform, keeper, tuple(loggers))
         try:
             with held_back() as interrupt, bar:

@@ -25,7 +25,7 @@ from .loggers import Logger
 from .progress import Progress
 from .run import Run
 from .step import EagerStep, StepResult, reads_at_once
-from .validation import validation_elbo
+from .validation import latent_information, validation_elbo
 
 #: On a GPU a loss is read only now and then, so that the device does not wait for Python.
 LOOK_EVERY = 50
@@ -91,6 +91,7 @@ class Loop:
             before = torch.get_rng_state()
             if isinstance(self.step.objective, Objective):
                 self.step.objective.advance(run.step)
+            self.step.frozen = run.strategy.frozen(run.step)
             result = self._take(batch)
             run.add(result.values(), len(index))
             look = reads_at_once(device) or number % LOOK_EVERY == 0 or number == len(order)
@@ -98,6 +99,8 @@ class Loop:
             if look and not math.isfinite(run.sums["loss"]):
                 torch.set_rng_state(before)
                 raise self._nonfinite(result, batch)
+            if run.strategy.needs_information:  # a GPU is waited for
+                run.strategy.note_loss(float(result.loss))
             run.scheduler.step()
             elbo = -result.loss if result.elbo is None else result.elbo
             bar.step(elbo, result.reconstruction, result.kl)
@@ -128,6 +131,12 @@ class Loop:
         if self.valid is not None:
             row |= validation_elbo(self.step.model, self.step.guide, self.valid)
             run.note_validation(row["valid_elbo"])
+        if run.strategy.needs_information:
+            information = latent_information(
+                self.step.model, self.step.guide, self.train, self.transform
+            )
+            row |= {"information": information}
+            run.strategy.end_epoch(information)
         first = run.optimizer.param_groups[0]
         if isinstance(self.step.objective, Objective):
             row |= self.step.objective.weights()

@@ -18,6 +18,7 @@ from .randomness import rng_state, set_rng_state
 from .schedule import go_to_step
 from .settings import check_resumed
 from .step import reads_at_once
+from .strategy import Joint, Strategy
 from .weights import Weights
 
 
@@ -27,6 +28,7 @@ class Run:
 
     Attributes:
         settings: what must be the same when the run resumes.
+        strategy: which parameters the next step moves.
         epoch: epochs that are complete.
         step: optimiser steps taken.
         position: steps taken in the present epoch.
@@ -40,6 +42,7 @@ class Run:
     optimizer: Optimizer
     scheduler: LambdaLR
     settings: dict[str, Any]
+    strategy: Strategy = field(default_factory=Joint)
     history: History = field(default_factory=History)
     epoch: int = 0
     step: int = 0
@@ -88,6 +91,7 @@ class Run:
             "scheduler": _plain_schedule(self.scheduler),
             "history": self.history.state_dict(),
             "sums": self.sums,
+            "strategy": self.strategy.state_dict(),
             "rng": rng_state(),
             **{name: getattr(self, name) for name in _NUMBERS},
         }
@@ -113,6 +117,7 @@ class Run:
         go_to_step(self.scheduler, state["step"])
         self.history.load_state_dict(state["history"])
         self.sums = dict(state["sums"])
+        self.strategy.load_state_dict(state["strategy"])
         self.best = state["best"]
         for name in _NUMBERS:
             setattr(self, name, state[name])
@@ -121,7 +126,17 @@ class Run:
 
 _NUMBERS = ("epoch", "step", "position", "count", "seconds", "best_elbo", "best_epoch")
 _PARTS = (
-    *("settings", "weights", "best", "optimizer", "scheduler", "history", "sums", "rng"),
+    *(
+        "settings",
+        "weights",
+        "best",
+        "optimizer",
+        "scheduler",
+        "history",
+        "sums",
+        "rng",
+        "strategy",
+    ),
     *_NUMBERS,
 )
 

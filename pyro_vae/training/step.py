@@ -56,6 +56,9 @@ class EagerStep:
         optimizer: over every parameter that is to change.
         clip_norm: greatest joint norm of the gradient, ``None`` for no limit.
         precision: of the networks, see :func:`precise`.
+
+    Attributes:
+        frozen: name of the group of parameters that the next steps leave as it is, if any.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class EagerStep:
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.precision = precision
+        self.frozen: str | None = None
 
     def __call__(self, *batch: Tensor) -> StepResult:
         """Take one step on the parts of a mini-batch."""
@@ -80,6 +84,10 @@ class EagerStep:
         # Elsewhere the loop looks now and then.
         if reads_at_once(result.loss.device) and not math.isfinite(result.loss):
             return result
+        for group in self.optimizer.param_groups:
+            if self.frozen is not None and group.get("name") == self.frozen:
+                for parameter in group["params"]:
+                    parameter.grad = None  # an optimiser leaves what has no gradient
         if self.clip_norm is not None:
             clip_gradients(self.optimizer, self.clip_norm)
         self.optimizer.step()

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae.objectives import site_terms, split, untouched_randomness
+from pyro_vae.objectives.information import mutual_information
 
-from .arguments import as_arguments
+from .arguments import as_arguments, transformed
 from .modules import evaluation_mode
 
 #: Seed of the guide's samples: the same at each epoch, so that epochs differ by the weights alone.
@@ -56,3 +57,21 @@ def validation_elbo(
             total = total + torch.stack(sums).double()
     means = (torch.as_tensor(total) / len(arguments[0])).tolist()
     return dict(zip(("valid_elbo", "valid_reconstruction", "valid_kl"), means, strict=True))
+
+
+def latent_information(
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    data: tuple[Tensor, ...],
+    transform: Callable[[Tensor], Tensor] | None = None,
+    examples: int = 1000,
+) -> float:
+    """Mutual information of x and the guide's first latent, from the first examples, in nats.
+
+    At most the logarithm of their number; see
+    :func:`pyro_vae.objectives.information.mutual_information`.
+    """
+    quiet = pyro.validation_enabled(False)
+    with torch.no_grad(), evaluation_mode(model, guide), untouched_randomness(SEED), quiet:
+        few = transformed(tuple(t[:examples] for t in data), transform)
+        return float(mutual_information(site_terms(model, guide, *few)))
