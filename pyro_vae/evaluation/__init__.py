@@ -1,6 +1,7 @@
 """Evaluation: what two trained programs are worth, and what they make of data."""
 
 from .active_units import ActiveUnits, active_units
+from .collapse import CollapseReport, collapse_report
 from .encoding import encode
 from .evaluate import evaluate
 from .evidence import Evidence, log_evidence
@@ -11,9 +12,11 @@ from .report import Report
 
 __all__ = [
     "ActiveUnits",
+    "CollapseReport",
     "Evidence",
     "Report",
     "active_units",
+    "collapse_report",
     "decode",
     "encode",
     "evaluate",

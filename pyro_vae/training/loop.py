@@ -13,7 +13,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import Objective
+from pyro_vae.objectives import Objective, untouched_randomness
 
 from .arguments import transformed
 from .batches import batches
@@ -22,6 +22,7 @@ from .errors import TrainingError
 from .interrupt import Interrupt
 from .keeper import Keeper
 from .loggers import Logger
+from .monitor import Monitor
 from .progress import Progress
 from .run import Run
 from .step import EagerStep, StepResult, reads_at_once
@@ -38,6 +39,7 @@ class Loop:
 
     Attributes:
         good: the last weights that were seen to be finite, and their step.
+        monitor: warns when the latent's units die.
     """
 
     run: Run
@@ -48,6 +50,10 @@ class Loop:
     keeper: Keeper
     loggers: tuple[Logger, ...]
     good: tuple[int, dict[str, Any]] = field(init=False)
+    monitor: Monitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.monitor = Monitor(self.step.guide)
 
     def __call__(
         self, epochs: int, patience: int | None, bar: Progress, interrupt: Interrupt
@@ -137,6 +143,9 @@ class Loop:
             )
             row |= {"information": information}
             run.strategy.end_epoch(information)
+        few = tuple(t[: run.settings["batch_size"]] for t in self.train)
+        with untouched_randomness():
+            self.monitor.look(transformed(few, self.transform), run.step, run.epoch)
         first = run.optimizer.param_groups[0]
         if isinstance(self.step.objective, Objective):
             row |= self.step.objective.weights()
