@@ -13,6 +13,7 @@ from .errors import USAGE_ERROR, UsageError, did_you_mean
 
 COMMANDS = {
     "train": "train a VAE and leave a run folder",
+    "sweep": "a run for each value of an option, in one table",
     "resume": "go on with a run that was interrupted, or for more epochs",
     "evaluate": "ELBO, reconstruction, KL and NLL of a run on its test data",
     "sample": "draw from the model of a run, into a picture or a file",

@@ -10,6 +10,7 @@ from pyro_vae.plots.files import save
 from pyro_vae.plots.grids import images, reconstructions, samples
 from pyro_vae.plots.history import curves
 from pyro_vae.plots.latent import kl_per_dimension, latent_scatter
+from pyro_vae.plots.rate_distortion import rate_distortion
 
 __all__ = [
     "curves",
@@ -17,6 +18,7 @@ __all__ = [
     "kl_per_dimension",
     "latent_scatter",
     "manifold",
+    "rate_distortion",
     "reconstructions",
     "samples",
     "save",
