@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .argument_checks import check_mode, check_not_negative
 from .base import Objective
-from .checks import check_mode, check_not_negative
 from .kl import KL
 from .schedules import Schedule
 from .terms import Terms

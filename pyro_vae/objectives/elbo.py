@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
-from pyro.distributions.util import is_identically_zero
-from pyro.infer.util import MultiFrameTensor
 from torch import Tensor
 
 from .base import Objective
-from .kl import KL, MODES, analytic_sites, kl_term
-from .site import common_scale, log_prob, score_parts
+from .choice import Choice
+from .discrete_estimators import GumbelSoftmax
+from .enumeration import EnumeratedTerms
+from .estimate import closed_sites, elbo_estimate, elbo_value
+from .estimators import Estimator
+from .kl import KL, MODES
+from .passes import Call, Program, run
+from .sampling import Drawing, Unplaced, draw, in_one_line
+from .schedules import as_schedule
+from .site_baselines import Baselines
 from .terms import Terms
 
 
@@ -18,11 +27,7 @@ class ELBO(Objective):
 
     .. math:: \log p(x) \ge \mathbb E_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\, p(z)).
 
-    Gradients are pathwise where the guide's site is reparameterised; elsewhere the score function
-    is used, with what each plate's independence lets one leave out (as ``Trace_ELBO`` does).
-
-    Kingma and Welling 2014, *Auto-Encoding Variational Bayes*; Ranganath, Gerrish and Blei 2014,
-    *Black Box Variational Inference*.
+    Kingma and Welling 2014, *Auto-Encoding Variational Bayes*.
 
     Args:
         kl: ``"analytic"`` takes each KL in closed form and raises
@@ -31,9 +36,18 @@ class ELBO(Objective):
             there is a valid one (``explain`` says where).
         particles: samples of the guide for each example.
         vectorize: draw them in one pass.
+        estimator: how gradients go through the guide's samples: a name or an object for all
+            sites, or a mapping from sites; a site's own ``infer={"estimator": ...}`` comes first.
+            By default ``"pathwise"`` where the site is reparameterised and ``"score"`` elsewhere.
+            Others are ``"stl"``, ``"running-mean"``, ``"learned"``, ``"leave-one-out"``,
+            ``"enumerate"``, and the biased ``"gumbel-softmax"`` and ``"straight-through"``. The
+            value of the bound is the same with each. One that is not legal at a site raises
+            :class:`~pyro_vae.objectives.ProgramError` naming it. Other than pathwise ones take
+            a sampled KL, since it is its gradient that they estimate.
 
     Equal, in value and every gradient, to Pyro's ``Trace_ELBO`` (``"sampled"``) and
-    ``TraceMeanField_ELBO`` (``"analytic"``) at the same random numbers.
+    ``TraceMeanField_ELBO`` (``"analytic"``) at the same random numbers, and with ``"enumerate"``
+    to ``TraceEnum_ELBO``.
 
     >>> import pyro, pyro.distributions as dist
     >>> def model(x):
@@ -48,57 +62,76 @@ class ELBO(Objective):
     3.531
     """
 
-    def __init__(self, kl: KL = "auto", particles: int = 1, vectorize: bool = True) -> None:
+    def __init__(
+        self,
+        kl: KL = "auto",
+        particles: int = 1,
+        vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
+    ) -> None:
         if kl not in MODES:
             raise ValueError(f"kl is one of {', '.join(map(repr, MODES))}, not {kl!r}")
         super().__init__(particles, vectorize)
         self.kl = kl
+        self.estimator = estimator
+        self.choice = Choice(estimator, particles)
+        self.baselines = Baselines()
+        self._enumerates = False
+        self._notes: list[str] = []
+        if isinstance(self.choice.everywhere, GumbelSoftmax):
+            self.add_weight("temperature", self.choice.everywhere.temperature)
+
+    def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
+        """The term table, each site drawn as its estimator needs it."""
+        call = Call(model, guide, args, kwargs)
+        if not self._enumerates:
+            try:
+                with in_one_line(), Drawing(self.choice, self._temperature):
+                    traces = run(*call, self.particles, self.vectorize)
+                return Terms(traces, self.particles, call)
+            except Unplaced:
+                self._enumerates = True
+        return self._drawn(call)
+
+    def prepare(self, terms: Terms) -> None:
+        """Make the baselines that learn."""
+        chosen = self.choice.of(terms)
+        self.baselines.prepare(terms, chosen)
+        notes = self.choice.notes(terms)
+        if notes != self._notes:
+            self._notes = notes
 
     def bound(self, terms: Terms) -> Tensor:
-        analytic = analytic_sites(terms, self.kl)
-        value: Tensor | float = 0.0
-        followed: Tensor | float = 0.0  # what autograd sees where it is not the value
-        for site in terms.values():
-            if site.name in analytic:
-                value = value - site.scale_q * kl_term(site, analytic=True).sum()
-                continue
-            if site.log_p is not None:
-                value = value + site.scale_p * site.log_p.sum()
-            if site.log_q is not None and site.entropy is not None:
-                value = value - site.scale_q * site.log_q.sum()
-                if site.entropy is not site.log_q:
-                    followed = followed + site.scale_q * (site.log_q - site.entropy).sum()
-        total = torch.as_tensor(value) / terms.particles
-        if all(s.reparameterized for s in terms.of_kind("latent", "auxiliary")):
-            return total
-        surrogate = (followed + score_function(terms)) / terms.particles
-        return total + (surrogate - surrogate.detach())
+        self.prepare(terms)
+        chosen = self.choice.of(terms)
+        closed = closed_sites(terms, chosen, self.kl)
+        if not torch.is_grad_enabled():
+            return elbo_value(terms, closed)
+        baseline = self.baselines.of(terms, chosen)
+        if not any(type(estimator) is GumbelSoftmax for estimator in chosen.values()):
+            return elbo_estimate(terms, closed, chosen, baseline)
+        relaxed = elbo_estimate(self._drawn(terms.call, relaxed=True), closed, chosen, baseline)
+        return elbo_value(terms, closed).detach() + (relaxed - relaxed.detach())
 
+    def notes(self) -> list[str]:
+        """Which estimator each site of the programs met has, where it is not the default."""
+        return self._notes
 
-def score_function(terms: Terms) -> Tensor:
-    """The score-function surrogate of the sites that are not reparameterised.
+    def _drawn(self, call: Call, relaxed: bool = False) -> Terms:
+        def drawing(dim: int) -> Drawing:
+            return Drawing(self.choice, self._temperature, dim, relaxed)
 
-    Each site's score is multiplied by the part of the bound inside its own plates: terms in
-    sibling plates are independent of it, and would add only variance.
-    """
-    total: Tensor | float = 0.0
-    for model_trace, guide_trace in terms.traces:
-        scores = [
-            (site, score_parts(site).score_function * common_scale(site))
-            for site in guide_trace.nodes.values()
-            if site["type"] == "sample" and not site["fn"].has_rsample  # type: ignore[attr-defined]
-        ]
-        weight = MultiFrameTensor()
-        for name, site in model_trace.nodes.items():
-            if site["type"] != "sample":
-                continue
-            term = log_prob(site) * common_scale(site)
-            if not site["is_observed"]:
-                other = guide_trace.nodes[name]
-                term = term - log_prob(other) * common_scale(other)
-            frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-            weight.add((frames, term.detach()))
-        for site, score in scores:
-            if not is_identically_zero(score):
-                total = total + (weight.sum_to(site["cond_indep_stack"]) * score).sum()
-    return torch.as_tensor(total)
+        traces = draw(call, self.particles, self.vectorize, drawing, checked=not relaxed)
+        return EnumeratedTerms(traces, self.particles, call)
+
+    def _temperature(self, name: str, estimator: GumbelSoftmax) -> float | Tensor:
+        weight = "temperature"
+        if estimator is not self.choice.everywhere:
+            schedule = as_schedule(estimator.temperature, weight)
+            if not schedule.moves:
+                return schedule(0)
+            weight = f"temperature_{name.replace('.', '_')}"
+            if weight not in self.schedules:
+                self.add_weight(weight, schedule)
+        value: Tensor = getattr(self, weight)
+        return value

@@ -29,6 +29,8 @@ _HINTS = {
     r"same device": "move data and programs to one device with .to(device)",
     r"objects cannot be broadcast": "a mask of single entries goes before the event, "
     "dist.Bernoulli(...).mask(m).to_event(1)",
+    r"recursion depth": "a part of the programs uses itself, as a VampPrior of a posterior does "
+    "that uses the model (SemiAmortized, Hamiltonian); give it another one",
 }
 
 

@@ -43,11 +43,19 @@ def run(
     vectorize: bool = True,
 ) -> list[tuple[Trace, Trace]]:
     """``(model_trace, guide_trace)`` of one vectorised pass, or of one pass for each particle."""
-    if particles == 1 or not vectorize:
-        return [_run(model, guide, args, kwargs) for _ in range(particles)]
+    if particles == 1:
+        return [_run(model, guide, args, kwargs)]
+    if not vectorize:
+        return [_scored(_run(model, guide, args, kwargs)) for _ in range(particles)]
     dim = -1 - plate_nesting(model, guide, args, kwargs)
     model, guide = (pyro.plate(PARTICLES, particles, dim=dim)(f) for f in (model, guide))
     return [_run(model, guide, args, kwargs)]
+
+
+def _scored(pair: tuple[Trace, Trace]) -> tuple[Trace, Trace]:
+    """With log q computed at once: a flow remembers how it made its last sample only."""
+    pair[1].compute_log_prob()
+    return pair
 
 
 def _run(

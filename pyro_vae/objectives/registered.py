@@ -121,7 +121,7 @@ def untouched_buffers() -> Iterator[None]:
         hook.remove()
         with torch.no_grad():
             for buffer, value in (pair for pairs in before.values() for pair in pairs):
-                buffer.copy_(value)
+                buffer.data.copy_(value)
 
 
 def modules_of(program: Callable[..., Any]) -> Iterator[tuple[str, nn.Module]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .kl import family
 from .passes import PARTICLES
+from .supports import incomparable
 
 DATA_PLATE = '`with pyro.plate("data", len(x)):`'
 
@@ -108,6 +109,8 @@ def _pair_problems(name: str, p: Any, q: Any) -> Iterator[str]:
             f"site {name!r} is scaled by {means[0]} in the model and {means[1]} in the guide, so "
             "its KL has no one weight: weight the KL in the objective, not by poutine.scale"
         )
+    elif (why := incomparable(p["fn"], q["fn"])) is not None:
+        yield f"site {name!r} has no bound: {why}; give model and guide families of one support"
 
 
 def _undeclared(batch: torch.Size, declared: dict[int, str], examples: int | None) -> str:

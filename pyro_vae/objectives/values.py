@@ -10,10 +10,13 @@ from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions.constraints import is_dependent
 
+from pyro_vae.likelihoods import takers
+
 from .failures import FAILURES, first_line
 from .kl import family
 from .site import log_prob
 from .structure import samples
+from .supports import reaches_outside
 
 
 def value_problems(trace: Trace) -> Iterator[str]:
@@ -100,7 +103,12 @@ def _draw_problem(site: Any, guide: Trace | None) -> str | None:
     batch = value.shape[: value.dim() - q.event_dim]
     wrong = drawn.reshape(*batch, -1).all(-1) & ~inside.reshape(*batch, -1).all(-1)
     if not wrong.any():
-        return None
+        if not reaches_outside(site["fn"], q):
+            return None
+        return (
+            f"the guide's {family(q)} can draw any number, also outside the support; "
+            "give model and guide families of one support"
+        )
     return (
         f"the guide's {family(q)} draws {_numbers(value[_first(wrong)])}, outside the support; "
         "give model and guide families of one support"
@@ -117,9 +125,11 @@ def _inside(value: Tensor, fn: Any) -> Tensor | None:
 
 def _cure(value: Tensor, fn: Any) -> str:
     grey = bool(((value >= 0) & (value <= 1)).all())
+    *most, last = takers(value)
+    names = f"{', '.join(most)} or {last}" if most else last
     if grey and family(fn) == "Bernoulli":
-        return "binarise grey values (the data set's .binarized()), or use the Normal likelihood"
-    return "use a likelihood for such data (Normal takes every real number)"
+        return f"binarise grey values (the data set's .binarized()), or use {names}"
+    return f"use a likelihood such as {names}"
 
 
 def _base(fn: Any) -> Any:

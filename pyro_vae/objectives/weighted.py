@@ -10,6 +10,7 @@ from pyro.distributions.util import is_identically_zero
 from pyro.infer.util import MultiFrameTensor
 from torch import Tensor
 
+from .counts import check_scale
 from .errors import ProgramError
 from .kl import KL, analytic_sites, kl_term
 from .site import SiteTerm, common_scale, log_prob, score_parts
@@ -29,10 +30,11 @@ def weighted_bound(terms: Terms, kl: KL, weight: Callable[[SiteTerm], Weight]) -
     site is not reparameterised. Weights have no dimensions, and no gradient is taken of them. The
     number 0 leaves a term out; a tensor that is 0 multiplies it.
 
-    Raises :class:`ProgramError` where a latent's log p and log q are scaled differently: such a
-    KL has no one weight.
+    Raises :class:`ProgramError` where a latent's log p and log q are scaled differently (such a KL
+    has no one weight), and where a site asks for another gradient estimator than this one.
     """
     sites = list(terms.values())
+    _check_estimators(terms)
     weights = {site.name: weight(site) for site in sites}
     analytic = analytic_sites(terms, kl)
     value: Tensor | float = 0.0
@@ -74,8 +76,8 @@ def weighted_score_function(terms: Terms, weights: Mapping[str, Weight]) -> Tens
         ]
         cost = MultiFrameTensor()
         for name, row in terms.items():
-            pair = (model_trace.nodes.get(name), guide_trace.nodes.get(name))
-            site, term = _term(*((pair[0], None) if row.kind == "observed" else pair))
+            guide_site = None if row.kind == "observed" else guide_trace.nodes.get(name)
+            site, term = _term(model_trace.nodes.get(name), guide_site)
             frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
             cost.add((frames, _times(weights[name], term.detach())))
         for site, score in scores:
@@ -99,38 +101,17 @@ def total_kl(terms: Terms, kl: KL) -> Tensor:
     return torch.as_tensor(total)
 
 
-def batch_size(terms: Terms) -> int:
-    """How many examples the mini-batch has.
-
-    Raises :class:`ProgramError` where no plate holds them.
-    """
-    for site in terms.values():
-        if site.per_example:
-            for frame in site.site["cond_indep_stack"]:
-                if frame.name == terms.data_plate:
-                    return int(frame.size)
-    raise ProgramError(
-        "no plate holds the examples, over which this objective takes a mean: put "
-        '`with pyro.plate("data", len(x)):` around the sites'
-    )
-
-
-def counted(terms: Terms) -> float | Tensor:
-    """How many examples the scaled sums stand for: the batch's, times the scale of its plate."""
-    inside = [site for site in terms.values() if site.per_example]
-    size = batch_size(terms)
-    latent = [site for site in inside if site.kind != "observed"]
-    return size * (latent[0].scale_q if latent else inside[0].scale_p)
-
-
-def check_scale(site: SiteTerm) -> None:
-    """Raise where the model and the guide scale a latent differently."""
-    p, q = site.scale_p, site.scale_q
-    if site.kind == "latent" and isinstance(p, int | float) and isinstance(q, int | float):
-        if p != q:
+def _check_estimators(terms: Terms) -> None:
+    """An estimator that a site chooses and nobody heeds would be a silent mistake."""
+    for name, site in terms.items():
+        record: Any = terms.traces[0][1].nodes[name] if site.q is not None else {}
+        wanted = (record.get("infer") or {}).get("estimator")
+        wanted = getattr(wanted, "name", wanted)
+        given = "pathwise" if site.reparameterized else "score"
+        if wanted not in (None, given):
             raise ProgramError(
-                f"site {site.name!r} is scaled by {p:g} in the model and {q:g} in the guide, so "
-                "its KL has no one weight: weight the KL in the objective, not by poutine.scale"
+                f"site {name!r} asks for estimator {wanted!r}, and this objective has {given!r} "
+                "there: leave it out, or use ELBO"
             )
 
 

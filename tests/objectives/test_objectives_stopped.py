@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from catalogue import CASES, Case, binary, ours
-from compiled_cases import flow as pyro_flow
+from compiled_cases import flow as planar_of_pyro
 from pyro import poutine
 from pyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
 from pyro.poutine.util import prune_subsample_sites
@@ -17,8 +17,14 @@ from pyro_vae.networks import MLP
 from pyro_vae.objectives import ProgramError, site_terms
 from pyro_vae.objectives.passes import plate_nesting
 from pyro_vae.objectives.stopped import stopped_log_p, stopped_log_q
-from pyro_vae.posteriors import Hamiltonian, InverseAutoregressive, Planar, Sylvester
-from pyro_vae.programs import vae
+from pyro_vae.posteriors import (
+    DiagonalNormal,
+    Hamiltonian,
+    InverseAutoregressive,
+    Planar,
+    Sylvester,
+)
+from pyro_vae.programs import log_joint, vae
 
 #: Sums of some hundred terms in float64, two ways; a planar map's inverse is found by halving.
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}
@@ -181,3 +187,97 @@ def test_it_is_the_whole_gradient_less_that_at_fixed_samples(name, particles):
         whole, at_fixed = gradient(rows, weights, leaves), gradient(fixed, weights, leaves)
         for a, b, c in zip(gradient(stopped, weights, leaves), whole, at_fixed, strict=True):
             torch.testing.assert_close(a, b - c, **CLOSE)
+
+
+class Noisy(nn.Module):
+    """Two latents, a network with dropout and running statistics between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 4)
+        self.second = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+        self.out = nn.Linear(8, 4)
+
+    def case(self) -> Case:
+        def model(x):
+            with pyro.plate("data", 40, subsample_size=5):
+                for name in ("z1", "z2"):
+                    pyro.sample(name, dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(x.new_zeros(6), 1.0).to_event(1), obs=x)
+
+        def guide(x):
+            pyro.module("noisy", self)
+            with pyro.plate("data", 40, subsample_size=5):
+                loc, raw = self.first(x).chunk(2, -1)
+                z1 = pyro.sample("z1", dist.Normal(loc, raw.exp()).to_event(1))
+                loc, raw = self.out(self.second(z1)).chunk(2, -1)
+                pyro.sample("z2", dist.Normal(loc, raw.exp()).to_event(1))
+
+        return Case(model, guide, (binary().double(),))
+
+
+def test_nothing_is_run_again():
+    """So random numbers, dropout masks, running statistics and subsamples are those of the pass."""
+    torch.manual_seed(3)
+    nets = Noisy()
+    case = nets.case()
+    terms = site_terms(case.model, case.guide, *case.args)
+    buffers = {name: buffer.clone() for name, buffer in nets.named_buffers()}
+    state = torch.get_rng_state()
+    q, p = stopped_log_q(terms), stopped_log_p(terms)
+    sum(q.values(), sum(p.values())).sum().backward()
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, buffer in nets.named_buffers():
+        assert torch.equal(buffer, buffers[name]), name
+    assert nets.first.weight.grad is not None and nets.first.weight.grad.isfinite().all()
+
+
+def test_a_hierarchy_by_hand():
+    """z1 = a + e1, z2 = b z1 + e2, log q = -(z2 - b z1)^2 / 2 + ...: z moves, a and b do not."""
+    a, b = (torch.tensor(v, requires_grad=True) for v in (0.3, -1.2))
+
+    def model(x):
+        with pyro.plate("data", len(x)):
+            z1 = pyro.sample("z1", dist.Normal(0.0, 1.0))
+            z2 = pyro.sample("z2", dist.Normal(z1, 1.0))
+            pyro.sample("x", dist.Normal(z2, 1.0), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x)):
+            z1 = pyro.sample("z1", dist.Normal(a, 1.0))
+            pyro.sample("z2", dist.Normal(b * z1, 1.0))
+
+    terms = site_terms(model, guide, torch.zeros(7))
+    z1, z2 = (terms[name].value.detach() for name in ("z1", "z2"))
+    q = stopped_log_q(terms)
+    (q["z1"] + q["z2"]).sum().backward(retain_graph=True)
+    e1, e2, slope = z1 - a.detach(), z2 - b.detach() * z1, b.detach()
+    # dz1 = da, dz2 = b da + z1 db; d log q = -e1 dz1 - e2 (dz2 - b dz1).
+    torch.testing.assert_close(a.grad, (-e1 - e2 * (slope - slope)).sum())
+    torch.testing.assert_close(b.grad, (-e2 * z1).sum())
+    a.grad = b.grad = None
+    sum(row.sum() for row in stopped_log_p(terms).values()).backward()
+    d1, d2 = -z1 + (z2 - z1), -(z2 - z1) - z2
+    torch.testing.assert_close(a.grad, (d1 + slope * d2).sum())
+    torch.testing.assert_close(b.grad, (z1 * d2).sum())
+
+
+def test_without_gradients_it_is_the_value():
+    case = build("hierarchical")
+    with torch.no_grad():
+        terms = site_terms(case.model, case.guide, *case.args, particles=2)
+        for name, row in stopped_log_q(terms).items():
+            assert torch.equal(row, terms[name].log_q) and not row.requires_grad
+
+
+@pytest.mark.parametrize("kind", ["planar of Pyro", "Hamiltonian"])
+def test_a_density_of_its_own_draws_alone_is_refused_by_name(kind):
+    case = planar_of_pyro()
+    if kind == "Hamiltonian":
+        case = ours().double()
+        path = Hamiltonian(DiagonalNormal(MLP(6, 4, [4])), log_joint(case.model))
+        case = Case(case.model, vae.Guide(path), case.args)
+    terms = site_terms(case.model, case.guide, *case.args)
+    with pytest.raises(ProgramError, match=r"^site 'z' has no density at a given value"):
+        stopped_log_q(terms)
+    assert all(row.isfinite().all() for row in stopped_log_p(terms).values())
