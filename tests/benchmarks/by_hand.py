@@ -87,6 +87,7 @@ def lightning_turn(setting: Setting, steps: int = 40):
     try:
         from lightning import LightningModule, Trainer
         from lightning.pytorch.callbacks import Callback
+        from torch.utils.data import DataLoader
     except ImportError:
         return None
     import logging
@@ -126,7 +127,7 @@ def lightning_turn(setting: Setting, steps: int = 40):
                 enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
                 callbacks=[clock],
             )  # fmt: skip
-            trainer.fit(module, [x] * steps)
+            trainer.fit(module, DataLoader([x] * steps, batch_size=None))
         return clock.seconds
 
     return turn
