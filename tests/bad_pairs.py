@@ -211,13 +211,14 @@ BAD: dict[str, tuple[Any, Any, str]] = {
         lambda: at(0.25),
         None,
         r"data at site 'x' contain 0.25 at \[1, 2\], outside the support of Bernoulli: binarise "
-        r"grey values \(the data set's \.binarized\(\)\), or use the Normal likelihood",
+        r"grey values \(the data set's \.binarized\(\)\), or use ContinuousBernoulli, Laplace, Normal or StudentT",
     ),
     "pixels of 0 to 255": (
         lambda: at(255.0),
         None,
         r"data at site 'x' contain 255 at \[1, 2\], outside the support of Bernoulli: use a "
-        r"likelihood for such data \(Normal takes every real number\)",
+        r"likelihood such as Categorical, NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial, "
+        r"Laplace, Normal or StudentT",
     ),
     "negative counts": (
         lambda: counts(-binary()),

@@ -65,6 +65,10 @@ def build(config: Mapping[str, Any]) -> Built:
     dataset = fitting(dataset, class_of("likelihood", config["likelihood"]))
     with untouched_randomness(config["seed"]):
         programs = build_vae(config, tuple(dataset.event_shape))
+        # A prior that starts from data says so by this method, as VampPrior does.
+        start = getattr(programs.model.prior, "initialize", None)
+        if start is not None:
+            start(dataset.train)
         objective = part("objective", config["objective"])
     return Built(config, dataset, programs, objective, image)
 

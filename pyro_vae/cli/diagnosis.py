@@ -62,18 +62,21 @@ class Diagnosis:
 
     def of_mapping(self, options: Mapping[str, Any], path: Path) -> None:
         """What a YAML file holds."""
+        self._mapping(options, path)
+        self._complete()
+
+    def _mapping(self, options: Mapping[str, Any], path: Path) -> None:
         for key, value in options.items():
             shown = f"{key} in {path}"
             if f"--{key}" not in self.options:
                 known = [name.removeprefix("--") for name in self.options]
                 raise UsageError(f"{shown} is not an option{did_you_mean(str(key), known)}")
             self._value(key, value, shown, typed=False)
-        self._complete()
 
     def _value(self, key: str, value: Any, shown: str, typed: bool) -> None:
         slot, dot, rest = key.partition(".")
         if key == "config" and typed:
-            self.of_mapping(read_yaml(Path(value), "--config: "), Path(value))
+            self._mapping(read_yaml(Path(value), "--config: "), Path(value))
         elif key in self.chosen:
             if value is not None:
                 self._part(key, key, value, shown)

@@ -13,7 +13,8 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import DefaultHelpFormatter
 
 from .hints import in_words
-from .parts import Option, options_of, purpose
+from .part_checks import slot_of
+from .parts import SLOTS, Option, options_of, purpose
 from .plain import plain
 
 WIDEST = 100
@@ -73,7 +74,11 @@ def described(option: Option) -> str:
     default = option.default
     if isinstance(default, tuple | list):
         default = f"[{', '.join(map(str, default))}]"
-    shown = "required" if option.required else f"default: {_shown(default)}"
+    slot = slot_of(option.hint)
+    if option.required and slot is not None:
+        default = SLOTS[slot].default  # as everywhere where no part is named
+    required = option.required and default in (None, option.default)
+    shown = "required" if required else f"default: {_shown(default)}"
     return f"{' '.join(option.text.split()).rstrip('.')} ({in_words(option.hint)}; {shown})"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import UsageError
+from .part_checks import refuse_elsewhere
 from .parts import SLOTS, find_class, is_abstract, known_parts
 
 
@@ -25,6 +26,7 @@ def class_of(slot: str, spec: Mapping[str, Any]) -> Any:
     kind = find_class(path)
     if kind is None:
         raise UsageError(f"--{slot}: there is no class {path}")
+    refuse_elsewhere(kind.__name__, kind, f"--{slot}")
     ours = kind.__module__.startswith("pyro_vae.")
     if not issubclass(kind, base) or is_abstract(kind) or (ours and kind.__name__ not in known):
         raise UsageError(f"--{slot}: {kind.__name__} cannot stand here; choose from {_list(known)}")

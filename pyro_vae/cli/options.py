@@ -66,8 +66,8 @@ def _add_part(group: Any, name: str) -> None:
         slot.base,
         name,
         as_group=False,
-        # Those of a part within the part are filled in, too.
-        skip=PROVIDED | {f"base.init_args.{inner}" for inner in PROVIDED},
+        # Those of a part within the part are filled in, too, and of one within that.
+        skip={f"{'base.init_args.' * depth}{inner}" for depth in range(3) for inner in PROVIDED},
         instantiate=False,
         metavar="NAME",
         help=f"{slot.text}: {known}",

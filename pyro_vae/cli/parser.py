@@ -13,6 +13,7 @@ from .diagnosis import Diagnosis
 from .errors import UsageError
 from .help import Help
 from .hints import is_plain
+from .inner_parts import with_inner_parts
 from .parts import SLOTS, import_path, known_parts, options_of
 
 #: Options of one call that are not part of a run.
@@ -36,6 +37,8 @@ class Parser(ArgumentParser):
 
     def parse_args(self, args: Sequence[str] = (), *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
         """The options that the words set; :class:`UsageError` with one line if they do not."""
+        if self.named:
+            args = in_order(with_inner_parts(args))
         try:
             with warnings.catch_warnings():
                 # jsonargparse warns of modules such as os; that they hold no part is told below.
@@ -74,8 +77,8 @@ def in_order(words: Sequence[str]) -> list[str]:
 
     def rank(group: list[str]) -> int:
         name = group[0].partition("=")[0].removeprefix("--")
-        slot, dot, _ = name.partition(".")
-        return 0 if name == "config" else 2 if dot and slot in SLOTS else 1
+        slot, *inner = name.split(".")
+        return 0 if name == "config" else 1 + len(inner) * (slot in SLOTS)
 
     return [word for group in sorted(groups, key=rank) for word in group]
 

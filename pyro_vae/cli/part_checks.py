@@ -8,7 +8,16 @@ from typing import Any, get_args
 
 from .errors import UsageError, did_you_mean
 from .hints import Misfit, adapt, refusal
-from .parts import PROVIDED, SLOTS, Option, find_class, is_abstract, known_parts, options_of
+from .parts import (
+    ELSEWHERE,
+    PROVIDED,
+    SLOTS,
+    Option,
+    find_class,
+    is_abstract,
+    known_parts,
+    options_of,
+)
 
 
 def check_part(slot: str, name: str, shown: str) -> type | None:
@@ -22,6 +31,7 @@ def check_part(slot: str, name: str, shown: str) -> type | None:
     module, dot, _ = name.rpartition(".")
     kind = find_class(name) if dot else known.get(name)
     listed = ", ".join(known)
+    refuse_elsewhere(name, kind, shown)
     if kind is None and not dot:
         hint = did_you_mean(name, known, ", or name a class of yours by its import path")
         raise UsageError(f"{shown}: there is no {slot} {name!r}; choose from {listed}{hint}")
@@ -35,6 +45,14 @@ def check_part(slot: str, name: str, shown: str) -> type | None:
     if kind is base or is_abstract(kind):
         raise UsageError(f"{shown}: {name} leaves something undefined; choose from {listed}")
     return kind
+
+
+def refuse_elsewhere(name: str, kind: type | None, shown: str) -> None:
+    """:class:`UsageError` for a part of this package that is for Python alone."""
+    ours = kind is None or kind.__module__.startswith("pyro_vae.")
+    if ours and name.rpartition(".")[2] in ELSEWHERE:
+        short = name.rpartition(".")[2]
+        raise UsageError(f"{shown}: {short} is not for the command line: {ELSEWHERE[short]}")
 
 
 def check_option(path: str, kind: type | None, name: str, shown: str) -> Option:

@@ -42,8 +42,12 @@ SLOTS: dict[str, Slot] = {
 #: Constructor parameters that are filled in, from the data, --latent and the other parts.
 PROVIDED = {"latent", "network", "inputs", "outputs", "shape", "posterior", "log_joint"}
 
-#: Parts for other programs than `train` builds: theirs are called with the examples' numbers.
-_ELSEWHERE = {"PerExample"}
+#: Parts that no command can use, and why.
+ELSEWHERE = {
+    "PerExample": "it has a posterior for each training example and none for others, so there "
+    "would be nothing to validate or to test; from Python, fit(model, guide, (x, "
+    "torch.arange(len(x))))",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def known_parts(slot: str) -> dict[str, type]:
         derived: list[type] = pending.pop().__subclasses__()
         pending += derived
         for kind in derived:
-            ours = kind.__module__.startswith("pyro_vae.") and kind.__name__ not in _ELSEWHERE
+            ours = kind.__module__.startswith("pyro_vae.") and kind.__name__ not in ELSEWHERE
             if ours and not is_abstract(kind) and not kind.__name__.startswith("_"):
                 found[kind.__name__] = kind
     other = {"encoder": "Decoder", "decoder": "Encoder"}.get(slot)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right as bisect
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from pyro_vae import data
+from pyro_vae.data.dataset import SPLITS
+from pyro_vae.likelihoods import takers
 
 from .errors import UsageError
 from .parts import known_parts
@@ -38,12 +44,32 @@ def fitting(dataset: data.Dataset, likelihood: Any) -> data.Dataset:
         # The density of a coin at 0.3 means nothing: grey values become coins themselves.
         return dataset.binarized(seed=0)
     if dataset.values not in SUPPORTED.get(wanted, {dataset.values}):
-        choice = " or ".join(f"--likelihood {name}" for name in _fitting(dataset.values))
         raise UsageError(
             f"{dataset.name} has {dataset.values} values, outside the support of "
-            f"{likelihood.__name__}: use {choice}"
+            f"{likelihood.__name__}: use {_choice(dataset)}{_example(dataset, likelihood)}"
         )
     return dataset
+
+
+def _choice(dataset: data.Dataset) -> str:
+    """The likelihoods that take every number of the data."""
+    x = torch.cat([getattr(dataset, split).flatten() for split in SPLITS])
+    *most, last = takers(x)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _example(dataset: data.Dataset, likelihood: Any) -> str:
+    """The first number that the likelihood does not take, and where it stands."""
+    for split in SPLITS:
+        x: Tensor = getattr(dataset, split)
+        numbers = x.flatten()
+        # The least count of numbers of which not all are taken.
+        count = bisect(range(len(numbers)), False, key=lambda n: not likelihood.takes(numbers[:n]))
+        if not likelihood.takes(numbers[:count]):
+            place = [int(i) for i in torch.unravel_index(torch.tensor(count - 1), x.shape)]
+            number = f"{numbers[count - 1].item():.3g}"
+            return f" ({split}, observed at site 'x', holds {number} at {place})"
+    return ""
 
 
 def image_shape(dataset: data.Dataset) -> tuple[int, ...] | None:

@@ -76,6 +76,7 @@ class MaskedNetwork(nn.Module):
         backwards: bool = False,
     ) -> None:
         super().__init__()
+        self.single = parameters == 1
         if hidden < latent:
             raise ValueError(
                 f"hidden is at least latent in an autoregressive map, not {hidden} for {latent}: "
@@ -105,8 +106,12 @@ class MaskedNetwork(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if context is None:
-            return self.masked(x).transpose(-1, -2)
+            return self._last(self.masked(x))
         # Either may have the batch dimensions that the other lacks (a mixture scores one value
         # under many contexts), where the network takes the input's alone.
         batch = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
-        return self.masked(x.expand(*batch, -1), context).transpose(-1, -2)
+        return self._last(self.masked(x.expand(*batch, -1), context))
+
+    def _last(self, output: Tensor) -> Tensor:
+        # Pyro leaves out the dimension of the parameters where there is one for each.
+        return output.unsqueeze(-1) if self.single else output.transpose(-1, -2)

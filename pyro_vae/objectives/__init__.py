@@ -8,8 +8,18 @@ from .capacity import CapacityELBO
 from .check import Checkup, check
 from .chi import ChiUpperBound
 from .dip import DIPELBO
+from .discrete_estimators import Enumerate, GumbelSoftmax, StraightThrough
 from .elbo import ELBO
 from .errors import ProgramError
+from .estimators import (
+    Estimator,
+    Learned,
+    LeaveOneOut,
+    Pathwise,
+    RunningMean,
+    Score,
+    StickingTheLanding,
+)
 from .explain import Explanation, explain
 from .factor import FactorELBO
 from .free_bits import FreeBits
@@ -32,6 +42,16 @@ from .wake_sleep import WakeSleepELBO
 from .wasserstein import WassersteinELBO
 
 __all__ = [
+    "StickingTheLanding",
+    "Score",
+    "RunningMean",
+    "Pathwise",
+    "LeaveOneOut",
+    "Learned",
+    "Estimator",
+    "StraightThrough",
+    "GumbelSoftmax",
+    "Enumerate",
     "AdversarialELBO",
     "BetaELBO",
     "CIWAE",

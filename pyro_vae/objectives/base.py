@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from pyro.infer import ELBO as PyroELBO
+from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_vae.programs.registration import register
 
+from .errors import ProgramError
 from .kl import KL, analytic_sites, kl_term
 from .passes import Call, Program, run
 from .schedules import Schedule, as_schedule
@@ -59,6 +61,8 @@ class Objective(PyroELBO, nn.Module):
 
     #: How the KL is taken in what is reported, and in ``bound`` where the objective uses it.
     kl: KL = "auto"
+    #: Whether a site may choose its estimator, ``infer={"estimator": ...}``.
+    takes_estimators = False
 
     def __init__(self, particles: int = 1, vectorize: bool = True) -> None:
         if not isinstance(particles, int) or particles < 1:
@@ -78,6 +82,8 @@ class Objective(PyroELBO, nn.Module):
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The term table with this objective's particles."""
         traces = run(model, guide, args, kwargs, self.particles, self.vectorize)
+        if not self.takes_estimators:
+            refuse_estimators(traces[0][1], type(self).__name__)
         return Terms(traces, self.particles, Call(model, guide, args, kwargs))
 
     def prepare(self, terms: Terms) -> None:
@@ -98,6 +104,15 @@ class Objective(PyroELBO, nn.Module):
         """The present value of each weight that follows a schedule."""
         moving = [name for name, schedule in self.schedules.items() if schedule.moves]
         return {name: float(getattr(self, name)) for name in moving}
+
+    def closed(self, terms: Terms) -> set[str]:
+        """Names of the latent sites whose KL this objective takes in closed form."""
+        return analytic_sites(terms, self.kl)
+
+    def labels(self, terms: Terms) -> dict[str, str]:
+        """How the gradient of each of the guide's sites is estimated, where ``explain`` asks."""
+        rows = terms.of_kind("latent", "auxiliary")
+        return {s.name: "pathwise" if s.reparameterized else "score function" for s in rows}
 
     def notes(self) -> list[str]:
         """What one should know of this objective, in sentences that ``explain`` prints."""
@@ -154,6 +169,24 @@ class Objective(PyroELBO, nn.Module):
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
         # Pyro's helpers (`_get_traces`) ask for it; ours go through the term table.
         return self.terms(model, guide, *args, **kwargs).traces[0]
+
+
+def refuse_estimators(guide: Trace, objective: str) -> None:
+    """:class:`ProgramError` where a site asks for another gradient estimator than it gets.
+
+    One that a site chooses and nobody heeds would be a silent mistake.
+    """
+    sites: dict[str, Any] = guide.nodes
+    for name, site in sites.items():
+        if site["type"] != "sample" or "estimator" not in site["infer"]:
+            continue
+        wanted = getattr(site["infer"]["estimator"], "name", site["infer"]["estimator"])
+        given = "pathwise" if site["fn"].has_rsample else "score"
+        if wanted != given:
+            raise ProgramError(
+                f"site {name!r} asks for estimator {wanted!r}, and {objective} has {given!r} "
+                "there: leave it out, or use ELBO"
+            )
 
 
 def split(terms: Terms, kl: KL = "auto", examples: int | None = None) -> Split:

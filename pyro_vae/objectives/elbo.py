@@ -13,7 +13,7 @@ from .choice import Choice
 from .discrete_estimators import GumbelSoftmax
 from .enumeration import EnumeratedTerms
 from .estimate import closed_sites, elbo_estimate, elbo_value
-from .estimators import Estimator
+from .estimators import Estimator, Score
 from .kl import KL, MODES
 from .passes import Call, Program, run
 from .sampling import Drawing, Unplaced, draw, in_one_line
@@ -42,8 +42,8 @@ class ELBO(Objective):
             Others are ``"stl"``, ``"running-mean"``, ``"learned"``, ``"leave-one-out"``,
             ``"enumerate"``, and the biased ``"gumbel-softmax"`` and ``"straight-through"``. The
             value of the bound is the same with each. One that is not legal at a site raises
-            :class:`~pyro_vae.objectives.ProgramError` naming it. Other than pathwise ones take
-            a sampled KL, since it is its gradient that they estimate.
+            :class:`~pyro_vae.objectives.ProgramError` naming it. Where it is ``"stl"`` or a score
+            function's, the site's KL is sampled; where it is relaxed, taken in closed form.
 
     Equal, in value and every gradient, to Pyro's ``Trace_ELBO`` (``"sampled"``) and
     ``TraceMeanField_ELBO`` (``"analytic"``) at the same random numbers, and with ``"enumerate"``
@@ -61,6 +61,8 @@ class ELBO(Objective):
     >>> round(ELBO(kl="sampled").loss(model, guide, x), 4)       # so the bound is log p(x)
     3.531
     """
+
+    takes_estimators = True
 
     def __init__(
         self,
@@ -112,6 +114,16 @@ class ELBO(Objective):
             return elbo_estimate(terms, closed, chosen, baseline)
         relaxed = elbo_estimate(self._drawn(terms.call, relaxed=True), closed, chosen, baseline)
         return elbo_value(terms, closed).detach() + (relaxed - relaxed.detach())
+
+    def closed(self, terms: Terms) -> set[str]:
+        return closed_sites(terms, self.choice.of(terms), self.kl)
+
+    def labels(self, terms: Terms) -> dict[str, str]:
+        chosen = self.choice.of(terms)
+        return {
+            name: "score function" if type(estimator) is Score else estimator.name
+            for name, estimator in chosen.items()
+        }
 
     def notes(self) -> list[str]:
         """Which estimator each site of the programs met has, where it is not the default."""

@@ -59,9 +59,13 @@ def explain(
         return Explanation(problems=found.problems)
     quiet, same = pyro.validation_enabled(False), untouched_buffers()
     with torch.no_grad(), quiet, same, untouched_randomness(seed):
-        explanation = _explain(site_terms(model, guide, *args, **kwargs), objective)
-        if isinstance(objective, Objective) and not explanation.problems:
-            explanation.problems.extend(_own_problems(objective, model, guide, args, kwargs))
+        terms = site_terms(model, guide, *args, **kwargs)
+        own, problems = None, list[str]()
+        if isinstance(objective, Objective):
+            own, problems = _own_terms(objective, model, guide, args, kwargs)
+        explanation = _explain(terms, objective, own)
+        explanation.problems.extend(p for p in problems if p not in explanation.problems)
+        if isinstance(objective, Objective):
             explanation.notes.extend(objective.notes())
     theta, phi = (sum(t.numel() for t in group.values()) for group in (found.theta, found.phi))
     shared = sum(found.phi[name].numel() for name in found.shared)
@@ -70,11 +74,15 @@ def explain(
     return explanation
 
 
-def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
+def _explain(terms: Terms, objective: PyroELBO, own: Terms | None) -> Explanation:
     mode = kl_mode(objective)
     result = Explanation()
+    labels: dict[str, str] = {}
     try:
-        analytic = analytic_sites(terms, mode)
+        if isinstance(objective, Objective) and own is not None:
+            analytic, labels = objective.closed(own), objective.labels(own)
+        else:
+            analytic = analytic_sites(terms, mode)
     except ProgramError as error:
         result.problems.append(str(error))
         analytic = analytic_sites(terms, "auto")
@@ -88,10 +96,11 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
                 f"the model's {family(site.p)} cannot; give them families of one support"
             )
         total += nats
-        result.rows.append(_row(site, site.name in analytic, nats))
+        result.rows.append(_row(site, site.name in analytic, nats, labels.get(site.name)))
         parts.append(f"{'-' if nats < 0 else '+'} {abs(nats):.2f}")
-        if site.kind == "latent" and mode == "auto" and site.name not in analytic:
-            result.notes.append(f"KL of {site.name!r} is sampled: {obstacle(terms, site)}")
+        why = obstacle(terms, site) if site.kind == "latent" and mode == "auto" else None
+        if why is not None and site.name not in analytic:
+            result.notes.append(f"KL of {site.name!r} is sampled: {why}")
     result.notes.extend(_scale_notes(terms))
     if not terms.of_kind("observed"):
         result.problems.append(
@@ -109,17 +118,18 @@ def _explain(terms: Terms, objective: PyroELBO) -> Explanation:
     return result
 
 
-def _own_problems(
+def _own_terms(
     objective: Objective, model: Program, guide: Program, args: Any, kwargs: Any
-) -> list[str]:
-    """Why the objective cannot be had for these programs."""
+) -> tuple[Terms | None, list[str]]:
+    """The objective's own table, and why the objective cannot be had for these programs."""
+    terms = None
     try:
         terms = objective.terms(model, guide, *args, **kwargs)
         objective.prepare(terms)
         objective.bound(terms)
     except ProgramError as error:
-        return [str(error)]
-    return []
+        return terms, [str(error)]
+    return terms, []
 
 
 def _contribution(site: SiteTerm, analytic: bool) -> Tensor:
@@ -130,7 +140,7 @@ def _contribution(site: SiteTerm, analytic: bool) -> Tensor:
     return site.log_p
 
 
-def _row(site: SiteTerm, analytic: bool, nats: float) -> tuple[str, ...]:
+def _row(site: SiteTerm, analytic: bool, nats: float, label: str | None) -> tuple[str, ...]:
     latent, factor = site.kind != "observed", family(site.p) == "Unit"
     return (
         site.name,
@@ -140,7 +150,7 @@ def _row(site: SiteTerm, analytic: bool, nats: float) -> tuple[str, ...]:
         ", ".join(site.plates) or "none",
         "" if factor else "×".join(map(str, site.event_shape)) or "scalar",
         ("analytic" if analytic else "sampled") if latent else "",
-        ("pathwise" if site.reparameterized else "score function") if latent else "",
+        (label or ("pathwise" if site.reparameterized else "score function")) if latent else "",
         f"{nats:.2f}",
     )
 

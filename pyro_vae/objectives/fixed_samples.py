@@ -18,6 +18,9 @@ class FixedSamples(Objective):
     To add one: implement ``bound``, and begin it with ``require_fixed(terms)``.
     """
 
+    def labels(self, terms: Terms) -> dict[str, str]:
+        return {site.name: "fixed samples" for site in terms.of_kind("latent", "auxiliary")}
+
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The term table, at samples without a gradient."""
         with _Fix():

@@ -40,10 +40,24 @@ def reaches_outside(p: Any, q: Any) -> bool:
     >>> reaches_outside(dist.Uniform(-9.0, 9.0), dist.Normal(0.0, 0.1))
     True
     """
-    # A transformed distribution says what its last map can reach, not what the whole does.
-    if family(q) == "Delta" or family(q).startswith("flow on"):
-        return False
-    return _support(q) is constraints.real and _support(p) not in (None, constraints.real)
+    return _support(p) not in (None, constraints.real) and _draws_any(q)
+
+
+def _draws_any(fn: Any) -> bool:
+    while type(fn).__name__ in ("Independent", "ExpandedDistribution", "MaskedDistribution"):
+        fn = fn.base_dist
+    if hasattr(fn, "transforms"):
+        # Its own support is what the last map can reach, which says little of them all.
+        return _draws_any(fn.base_dist) and all(map(_reaches_all, fn.transforms))
+    return family(fn) != "Delta" and _support(fn) is constraints.real
+
+
+def _reaches_all(transform: Any) -> bool:
+    """Whether a map, and each that it is made of, may have any number for its value."""
+    inner = [*getattr(transform, "parts", ()), getattr(transform, "base_transform", None)]
+    return _plain(transform.codomain) is constraints.real and all(
+        _reaches_all(part) for part in inner if part is not None
+    )
 
 
 def _support(fn: Any) -> Any:
@@ -52,9 +66,13 @@ def _support(fn: Any) -> Any:
         support = fn.support
     except (NotImplementedError, AttributeError):
         return None
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support
+    return _plain(support)
+
+
+def _plain(constraint: Any) -> Any:
+    while hasattr(constraint, "base_constraint"):
+        constraint = constraint.base_constraint
+    return constraint
 
 
 def _kind(support: Any) -> str:

@@ -11,7 +11,6 @@ from pyro.infer.util import MultiFrameTensor
 from torch import Tensor
 
 from .counts import check_scale
-from .errors import ProgramError
 from .kl import KL, analytic_sites, kl_term
 from .site import SiteTerm, common_scale, log_prob, score_parts
 from .terms import Terms
@@ -30,11 +29,10 @@ def weighted_bound(terms: Terms, kl: KL, weight: Callable[[SiteTerm], Weight]) -
     site is not reparameterised. Weights have no dimensions, and no gradient is taken of them. The
     number 0 leaves a term out; a tensor that is 0 multiplies it.
 
-    Raises :class:`ProgramError` where a latent's log p and log q are scaled differently (such a KL
-    has no one weight), and where a site asks for another gradient estimator than this one.
+    Raises :class:`ProgramError` where a latent's log p and log q are scaled differently: such a KL
+    has no one weight.
     """
     sites = list(terms.values())
-    _check_estimators(terms)
     weights = {site.name: weight(site) for site in sites}
     analytic = analytic_sites(terms, kl)
     value: Tensor | float = 0.0
@@ -70,7 +68,7 @@ def weighted_score_function(terms: Terms, weights: Mapping[str, Weight]) -> Tens
     total: Tensor | float = 0.0
     for model_trace, guide_trace in terms.traces:
         scores = [
-            (site, score_parts(site).score_function * common_scale(site))
+            (site, score_parts(site).score_function)
             for site in guide_trace.nodes.values()
             if site["type"] == "sample" and not site["fn"].has_rsample  # type: ignore[attr-defined]
         ]
@@ -99,20 +97,6 @@ def total_kl(terms: Terms, kl: KL) -> Tensor:
         rows = kl_term(site, site.name in analytic).detach()
         total = total + site.scale_q * rows.sum() / terms.particles
     return torch.as_tensor(total)
-
-
-def _check_estimators(terms: Terms) -> None:
-    """An estimator that a site chooses and nobody heeds would be a silent mistake."""
-    for name, site in terms.items():
-        record: Any = terms.traces[0][1].nodes[name] if site.q is not None else {}
-        wanted = (record.get("infer") or {}).get("estimator")
-        wanted = getattr(wanted, "name", wanted)
-        given = "pathwise" if site.reparameterized else "score"
-        if wanted not in (None, given):
-            raise ProgramError(
-                f"site {name!r} asks for estimator {wanted!r}, and this objective has {given!r} "
-                "there: leave it out, or use ELBO"
-            )
 
 
 def _term(model_site: Any, guide_site: Any) -> tuple[Any, Tensor]:

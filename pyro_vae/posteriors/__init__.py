@@ -1,6 +1,7 @@
 """Posteriors q(z|x): a network and a variational family."""
 
 from .base import Posterior
+from .committed_normal import CommittedNormal
 from .diagonal_normal import DiagonalNormal
 from .dirichlet import Dirichlet
 from .full_covariance_normal import FullCovarianceNormal
@@ -18,6 +19,7 @@ from .student_t import StudentT
 from .sylvester import Sylvester
 
 __all__ = [
+    "CommittedNormal",
     "DiagonalNormal",
     "Dirichlet",
     "FullCovarianceNormal",

@@ -37,6 +37,8 @@ class HandWritten(nn.Module):
 
 def step(setting: Setting, compiled: bool) -> Step:
     """The usual loop with the fused Adam, eager or under ``torch.compile``."""
+    if compiled:
+        torch._dynamo.reset()  # it refuses to compile one function for many sizes
     module = HandWritten(setting).to(setting.device)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
     loss_of = torch.compile(module, fullgraph=True) if compiled else module

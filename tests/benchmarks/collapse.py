@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -33,7 +33,7 @@ PIXELS, LATENT = 64, 20
 class EachByThoseBefore(dist.TorchDistribution):
     """Coins whose log-odds depend on the coins before them."""
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = dist.constraints.independent(dist.constraints.boolean, 1)
 
     def __init__(self, logits: Tensor, before: nn.Module) -> None:

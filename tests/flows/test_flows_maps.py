@@ -190,3 +190,18 @@ def test_a_masked_network_counts_from_either_end():
 def test_too_narrow_a_masked_network_says_so():
     with pytest.raises(ValueError, match="hidden is at least latent"):
         flows.MaskedNetwork(5, 2, hidden=4)
+
+
+@pytest.mark.parametrize("context", [0, 5])
+@pytest.mark.parametrize("parameters", [1, 2])
+def test_a_masked_network_hears_of_those_before_only(context, parameters):
+    torch.manual_seed(0)
+    net = flows.MaskedNetwork(3, parameters, hidden=16, context=context)
+    given = (torch.randn(7, context),) if context else ()
+    assert net(torch.randn(7, 3), *given).shape == (7, 3, parameters)
+    one = (torch.randn(context),) if context else ()
+    jacobian = torch.autograd.functional.jacobian(lambda x: net(x, *one), torch.randn(3))
+    assert jacobian.shape == (3, parameters, 3)
+    for i in range(3):
+        assert (jacobian[i, :, i:] == 0).all()
+        assert (jacobian[i, :, :i] != 0).all()

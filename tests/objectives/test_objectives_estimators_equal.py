@@ -165,3 +165,27 @@ def test_cases_with_every_kind_of_site():
             loss, gradients = value_and_gradients(objective, case.model, case.guide, *case.args)
             assert loss.isfinite() and gradients, name
             assert all(g.isfinite().all() for g in gradients.values()), name
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "stl", "score", "leave-one-out"])
+def test_a_subsample_of_a_tenth_has_ten_times_the_gradient(estimator):
+    """At the same random numbers; a scale that counted twice would make it a hundred."""
+    found = []
+    for whole in (4, 40):
+        loc = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+
+        def model(x, whole=whole):
+            with pyro.plate("data", whole, subsample=torch.arange(4)):
+                z = pyro.sample("z", dist.Normal(x.new_zeros(()), 1.0))
+                pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+        def guide(x, whole=whole, loc=loc):
+            with pyro.plate("data", whole, subsample=torch.arange(4)):
+                pyro.sample("z", dist.Normal(loc, 0.8))
+
+        pyro.set_rng_seed(0)
+        objective = ELBO("sampled", particles=2, estimator=estimator)
+        x = torch.ones(4, dtype=torch.float64)
+        objective.differentiable_loss(model, guide, x).backward()
+        found.append(loc.grad)
+    torch.testing.assert_close(found[1], 10 * found[0], rtol=1e-12, atol=0)

@@ -173,6 +173,23 @@ def test_the_score_function_follows_the_weighted_bound(objective):
             assert mean[i][j].item() == pytest.approx(exact.item(), rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3, 4.0])
+def test_the_score_has_the_cost_of_its_own_example_and_no_more(beta):
+    """The mean hides terms whose mean is zero; so here each draw is looked at."""
+    case = Switch()
+    logit = case.nets["logit"]
+    for pair, _ in case.everywhere():
+        objective = BetaELBO(beta, "sampled")
+        pyro.set_rng_seed(3)
+        terms = objective.terms(pair.model, pair.guide, case.x)
+        (found,) = torch.autograd.grad(-objective.bound(terms), [logit], retain_graph=True)
+        b, z, x = terms["b"], terms["z"], terms["x"]
+        kl = b.log_q - b.log_p + z.log_q - z.log_p
+        cost = (x.log_p - beta * kl).detach()[0]
+        (score,) = torch.autograd.grad((cost * b.log_q[0]).sum(), [logit])
+        torch.testing.assert_close(found, -score)
+
+
 OBJECTIVES = [
     lambda: BetaELBO(3.0),
     lambda: BetaELBO(3.0, "sampled"),

@@ -121,7 +121,9 @@ def build(prior: str, posterior: str, likelihood: str = "Bernoulli", seed: int =
     with torch.no_grad():
         for parameter in both.parameters().values():
             parameter.add_(0.2 * torch.randn_like(parameter))
-        x = model.likelihood(torch.randn(BATCH, LATENT)).sample()
+        many = model.likelihood(torch.randn(20 * BATCH, LATENT)).sample()
+    # Zeros alone, which counts may be, would leave an encoder's first layer without a gradient.
+    x = many[many.any(-1)][:BATCH]
     both.args = (x, torch.arange(BATCH)) if POSTERIORS[posterior] is posteriors.PerExample else (x,)
     return both
 

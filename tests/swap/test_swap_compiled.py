@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyro
 import pytest
 import torch
 from compiled_equal import check_equal
 from swap.swap_parts import build
-from swap.test_swap_cross import turns
+from swap.test_swap_cross import every, turns
 
 from pyro_vae.objectives import ELBO
 from pyro_vae.training.compiled import CompiledSVI
 
 #: Sums of some hundreds of numbers in another order, in double precision.
 RELATIVE = 1e-9
-
-
-def every(n: int) -> Any:
-    """All pairs; the fast tests have every n-th of them."""
-    slow = (pytest.mark.slow,)
-    cases = [
-        pytest.param(*turn, marks=() if i % n == 0 else slow, id="-".join(turn))
-        for i, turn in enumerate(turns())
-    ]
-    return pytest.mark.parametrize(("prior", "posterior", "likelihood"), cases)
 
 
 @every(25)
@@ -48,9 +36,18 @@ def test_steps_are_compiled_once(prior, posterior, likelihood):
         assert parameter.isfinite().all() and not torch.equal(parameter, before[name]), name
 
 
+#: Without Vamp priors: one on a flow inverts it layer by layer, which takes minutes to compile.
+FEW = [turn for turn in turns() if turn[0] != "VampPrior"][::25]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("prior", "posterior", "likelihood"), turns()[::20])
+@pytest.mark.parametrize(("prior", "posterior", "likelihood"), FEW)
 def test_the_compilers_step_is_the_eager_one(prior, posterior, likelihood):
+    from torch._inductor import config
+
     programs = build(prior, posterior, likelihood).double()
     objective = ELBO(particles=2)
-    check_equal(programs.model, programs.guide, objective, programs.args, {}, RELATIVE, "inductor")
+    with config.patch(fallback_random=True):  # the compiler's own random numbers are others
+        check_equal(
+            programs.model, programs.guide, objective, programs.args, {}, RELATIVE, "inductor"
+        )
