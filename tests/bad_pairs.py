@@ -211,7 +211,8 @@ BAD: dict[str, tuple[Any, Any, str]] = {
         lambda: at(0.25),
         None,
         r"data at site 'x' contain 0.25 at \[1, 2\], outside the support of Bernoulli: binarise "
-        r"grey values \(the data set's \.binarized\(\)\), or use ContinuousBernoulli, Laplace, Normal or StudentT",
+        r"grey values \(the data set's \.binarized\(\)\), or use ContinuousBernoulli, Laplace, "
+        r"Normal or StudentT",
     ),
     "pixels of 0 to 255": (
         lambda: at(255.0),

@@ -20,7 +20,7 @@ HELP = """usage: pyro-vae sweep OPTION VALUE VALUE ... [options of train]
 
 One run of `pyro-vae train` for each value of the options that have several, in folders of one
 folder, with a table (sweep.csv) and the rate-distortion plane (sweep.png). Runs that are there
-already are not run again.
+already are not run again; --debug shows the traceback of an error.
 
 example:
   pyro-vae sweep --data digits --objective BetaELBO --objective.beta 0.1 1 4 10 --out runs/beta

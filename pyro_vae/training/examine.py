@@ -57,7 +57,7 @@ def examine(
             # Smaller than the others, which batch norm or a plate of fixed size may not bear.
             last = transformed(tuple(t[-rest:] for t in train), transform)
             where = f"the last mini-batch, of {rest} (another batch_size may help): "
-            _raise_first(check(model, guide, *last).problems, where)
+            _raise_first(explain(model, guide, *last, objective=objective).problems, where)
         if valid is not None:
             with evaluation_mode(model, guide):
                 few = tuple(t[:batch_size] for t in valid)

@@ -76,12 +76,14 @@ def _other_numbers() -> tuple[Any, ...]:
 
 def _replaced(params: dict[str, Tensor]) -> str | None:
     now = dict(pyro.get_param_store().named_parameters())
-    return next((n for n in {**now, **params} if now.get(n) is not params.get(n)), None)
+    # One that is gone was a module's that nobody holds any more: garbage may be collected here.
+    return next((n for n in now if now[n] is not params.get(n)), None)
 
 
 def _restore(params: dict[str, Tensor]) -> None:
     store = pyro.get_param_store()
     state = store.get_state()
     store.clear()
-    constraints = {name: state["constraints"][name] for name in params}
-    store.set_state({"params": params, "constraints": constraints})
+    kept = {name: tensor for name, tensor in params.items() if name in state["constraints"]}
+    constraints = {name: state["constraints"][name] for name in kept}
+    store.set_state({"params": kept, "constraints": constraints})

@@ -62,7 +62,7 @@ class Autoregressive(Likelihood):
 
     values = "binary"
 
-    def __init__(self, network: nn.Module, hidden: int = 200) -> None:
+    def __init__(self, network: nn.Module, hidden: int = 400) -> None:
         super().__init__()
         self.network = network
         self.before = MaskedNetwork(PIXELS, 1, hidden)
@@ -83,9 +83,9 @@ def rows(steps: int) -> dict[str, dict[str, Any]]:
         "ELBO": {},
         "annealing, `BetaELBO(Linear(half))`": {"objective": BetaELBO(Linear(steps // 2))},
         "cyclical, `BetaELBO(Cyclical(quarter))`": {"objective": BetaELBO(Cyclical(steps // 4))},
-        "free bits, `FreeBits(0.5)`": {"objective": FreeBits(0.5)},
+        "free bits, `FreeBits(0.2)`": {"objective": FreeBits(0.2)},
         "delta-VAE, `CommittedNormal`": {"posterior": CommittedNormal},
-        "`GECO(14)`": {"objective": GECO(14.0)},
+        "`GECO(18)`": {"objective": GECO(18.0)},
         "aggressive, `strategy=Aggressive()`": {"strategy": Aggressive()},
     }
 
@@ -93,7 +93,7 @@ def rows(steps: int) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     digits = data.load("digits").binarized()
@@ -104,7 +104,9 @@ def main() -> None:
     for name, chosen in rows(steps).items():
         torch.manual_seed(options.seed)
         posterior = chosen.pop("posterior", DiagonalNormal)
-        model = vae.Model(StandardNormal(LATENT), Autoregressive(MLP(LATENT, PIXELS, hidden=[200])))
+        model = vae.Model(
+            StandardNormal(LATENT), Autoregressive(MLP(LATENT, PIXELS, hidden=[200] * 3))
+        )
         network = MLP(PIXELS, posterior.outputs(LATENT), hidden=[200])
         guide = vae.Guide(posterior(network))
         with warnings.catch_warnings():

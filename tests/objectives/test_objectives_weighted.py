@@ -190,6 +190,21 @@ def test_the_score_has_the_cost_of_its_own_example_and_no_more(beta):
         torch.testing.assert_close(found, -score)
 
 
+def test_a_scaled_score_function_is_scaled_once():
+    """The cost has the scale, so the score must not have it too."""
+    case, gradients = Switch(), []
+    for scale in (1.0, 10.0):
+        pair = next(case.everywhere())[0]
+        scaled = SimpleNamespace(
+            model=poutine.scale(case.model, scale=scale),
+            guide=poutine.scale(pair.guide, scale=scale),
+        )
+        loss = loss_of(BetaELBO(3.0), scaled, case.x)
+        gradients.append(torch.autograd.grad(loss, list(case.nets.values())))
+    for one, ten in zip(*gradients, strict=True):
+        torch.testing.assert_close(ten, 10 * one)
+
+
 OBJECTIVES = [
     lambda: BetaELBO(3.0),
     lambda: BetaELBO(3.0, "sampled"),
