@@ -6,7 +6,9 @@ rule is the list of folders: ``priors`` p(z) and ``likelihoods`` p(x|z) make the
 """
 
 from . import (
+    checks,
     data,
+    estimators,
     evaluation,
     likelihoods,
     networks,
@@ -15,9 +17,12 @@ from . import (
     posteriors,
     priors,
     programs,
+    schedules,
+    terms,
     training,
 )
-from .objectives import ELBO, ProgramError, explain
+from .objectives import ELBO, explain
+from .terms import ProgramError
 from .training import fit
 
 __version__ = "0.1.0"
@@ -25,7 +30,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ELBO",
     "ProgramError",
+    "checks",
     "data",
+    "estimators",
     "evaluation",
     "explain",
     "fit",
@@ -36,5 +43,7 @@ __all__ = [
     "posteriors",
     "priors",
     "programs",
+    "schedules",
+    "terms",
     "training",
 ]

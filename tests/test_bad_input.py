@@ -79,7 +79,7 @@ TABLE = {
         "train --posterior Planar --posterior.base Foo",
         "--posterior.base: there is no posterior 'Foo'; choose from DiagonalNormal",
     ),
-    "part without its part": ("train --posterior SemiAmortized", "needs --posterior.base"),
+    "part without what it needs": ("train --likelihood Categorical", "needs --likelihood.levels"),
     "filled in": ("train --prior.latent 3", "--prior.latent is filled in: give --latent"),
     "no such page": ("train --prior.help Foo", "--prior.help: there is no prior 'Foo'"),
     # ranges

@@ -18,9 +18,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 #: Each layer may import from those above it, and no folder from another one of its own layer.
 LAYERS = [
-    {"networks", "manifolds", "flows", "data", "plots"},
+    {"networks", "manifolds", "flows", "schedules", "data", "plots"},
     {"priors", "likelihoods", "posteriors"},
     {"programs"},
+    {"terms"},
+    {"checks"},
+    {"estimators"},
     {"objectives"},
     {"training", "evaluation"},
     {"cli"},
@@ -155,7 +158,7 @@ def test_a_private_import_is_seen():
     )
     assert private_imports(good + "\nimport torch\nfrom pyro_vae.networks import MLP") == []
     for bad in (
-        "from pyro_vae.objectives.passes import run",
+        "from pyro_vae.terms.passes import run",
         "from pyro_vae.plots import _style",
         "import pyro_vae.networks.shapes",
         "from pyro_vae.programs.vae import _hidden",

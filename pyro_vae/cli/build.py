@@ -10,8 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from pyro_vae import data
-from pyro_vae.objectives import Objective, untouched_randomness
+from pyro_vae.objectives import Objective
 from pyro_vae.programs import VAE, log_joint, vae
+from pyro_vae.terms import untouched_randomness
+from pyro_vae.training import Strategy
 
 from .errors import UsageError
 from .make import class_of, part
@@ -31,6 +33,7 @@ class Built:
     dataset: data.Dataset
     vae: VAE
     objective: Objective
+    strategy: Strategy
     image: tuple[int, ...] | None
 
     def split(self, name: str, limit: int | None = None, seed: int = 0) -> Tensor:
@@ -70,7 +73,8 @@ def build(config: Mapping[str, Any]) -> Built:
         if start is not None:
             start(dataset.train)
         objective = part("objective", config["objective"])
-    return Built(config, dataset, programs, objective, image)
+        strategy = part("strategy", config["strategy"])
+    return Built(config, dataset, programs, objective, strategy, image)
 
 
 def build_vae(config: Mapping[str, Any], shape: tuple[int, ...]) -> VAE:

@@ -29,6 +29,7 @@ def training_parser() -> Parser:
     add("--latent", type=int, default=32, metavar="N", help="latent dimensions, for all parts")
     group = parser.add_argument_group("training")
     _add_part(group, "objective")
+    _add_part(group, "strategy")
     add = group.add_argument
     add("--epochs", type=int, default=60, metavar="N", help="passes over the data")
     add("--batch_size", type=int, default=128, metavar="N", help="examples in a mini-batch")
@@ -46,11 +47,20 @@ def training_parser() -> Parser:
     add("--patience", type=int | None, default=None, metavar="N", help=patience)
     add("--seed", type=int, default=0, metavar="N", help="of weights, order of data, and samples")
     add("--device", type=str, default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
+    add("--compile", type=bool | Literal["auto"], default="auto", metavar="WHEN", help=_COMPILE)
+    add(
+        "--precision",
+        type=Literal["float32", "tf32", "bf16"],
+        default="float32",
+        metavar="NAME",
+        help="of the networks: float32, tf32 (NVIDIA GPUs) or bf16",
+    )
     nll = "importance samples for each example of the NLL at the end"
     add("--particles", type=int, default=1000, metavar="N", help=nll)
     return parser
 
 
+_COMPILE = "compile the step: true, false, or auto, for runs long enough that it pays"
 _DATA = "a name from `pyro-vae data list`, or a file: .npy, .npz, .csv"
 
 

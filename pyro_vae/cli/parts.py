@@ -17,6 +17,7 @@ from pyro_vae.networks import Network
 from pyro_vae.objectives import Objective
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
+from pyro_vae.training import Strategy
 
 from .plain import plain
 
@@ -37,6 +38,7 @@ SLOTS: dict[str, Slot] = {
     "encoder": Slot(Network, "MLP", "the posterior's network, from x"),
     "decoder": Slot(Network, "MLP", "the likelihood's network, from z"),
     "objective": Slot(Objective, "ELBO", "the bound to maximise"),
+    "strategy": Slot(Strategy, "Joint", "which of theta and phi a step moves"),
 }
 
 #: Constructor parameters that are filled in, from the data, --latent and the other parts.

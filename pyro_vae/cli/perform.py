@@ -24,6 +24,8 @@ FIT_OPTIONS = (
     "clip_norm",
     "seed",
     "device",
+    "compile",
+    "precision",
 )
 
 
@@ -58,6 +60,7 @@ def fit(built: Built, folder: RunFolder, options: Namespace, resume: bool) -> No
         built.vae.guide,
         built.dataset,
         objective=built.objective,
+        strategy=built.strategy,
         **{name: built.config[name] for name in FIT_OPTIONS},
         checkpoint=folder.checkpoint,
         resume=folder.checkpoint if resume else None,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import evaluation, plots
-from pyro_vae.objectives import ProgramError
+from pyro_vae.terms import ProgramError
 from pyro_vae.training import History
 
 from .build import Built

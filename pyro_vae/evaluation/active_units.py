@@ -10,8 +10,8 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError
-from pyro_vae.objectives.passes import Program
+from pyro_vae.terms import ProgramError
+from pyro_vae.terms.passes import Program
 
 from .capacity import capacity
 from .checks import count, raise_for_nan, told_in_one_line

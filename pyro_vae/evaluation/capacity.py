@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pyro_vae.objectives.failures import FAILURES
+from pyro_vae.checks.failures import FAILURES
 
 #: Budgets in bytes. On a CPU the fastest passes are those that stay near its caches (measured:
 #: larger ones are up to twice as slow); a GPU wants many samples at once.

@@ -10,16 +10,17 @@ from typing import Any
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError, Terms, check, site_terms
-from pyro_vae.objectives.failures import FAILURES, failure
-from pyro_vae.objectives.kl import family
-from pyro_vae.objectives.passes import Program
-from pyro_vae.objectives.problems import (
+from pyro_vae.checks import check
+from pyro_vae.checks.failures import FAILURES, failure
+from pyro_vae.checks.problems import (
     density_problems,
     matching_problems,
     shape_problems,
     value_problems,
 )
+from pyro_vae.terms import ProgramError, Terms, site_terms
+from pyro_vae.terms.kl import family
+from pyro_vae.terms.passes import Program
 
 NAN_DATA = "the data contain nan: remove or fill such entries"
 

@@ -11,10 +11,11 @@ from pyro import poutine
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError, Terms, split
-from pyro_vae.objectives.information import first_latent, mutual_information
-from pyro_vae.objectives.kl import kl_term
-from pyro_vae.objectives.passes import Program
+from pyro_vae.objectives import split
+from pyro_vae.terms import ProgramError, Terms
+from pyro_vae.terms.information import first_latent, mutual_information
+from pyro_vae.terms.kl import kl_term
+from pyro_vae.terms.passes import Program
 
 from .active_units import ActiveUnits, active_units
 from .checks import checked_terms, count, raise_for_nan

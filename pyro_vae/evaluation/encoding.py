@@ -6,7 +6,7 @@ from pyro import poutine
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.objectives.passes import Program
+from pyro_vae.terms.passes import Program
 
 from .checks import raise_for_nan, told_in_one_line
 from .inputs import prepare

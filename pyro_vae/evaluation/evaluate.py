@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import Terms, site_terms, split
-from pyro_vae.objectives.passes import Program
+from pyro_vae.objectives import split
+from pyro_vae.terms import Terms, site_terms
+from pyro_vae.terms.passes import Program
 
 from .active_units import active_units
 from .capacity import capacity

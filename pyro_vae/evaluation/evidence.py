@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError, site_terms
-from pyro_vae.objectives.failures import FAILURES, first_line
-from pyro_vae.objectives.passes import Program
+from pyro_vae.checks.failures import FAILURES, first_line
+from pyro_vae.terms import ProgramError, site_terms
+from pyro_vae.terms.passes import Program
 
 from .capacity import capacity
 from .checks import check_rows, check_weights, checked_terms, count, no_weights

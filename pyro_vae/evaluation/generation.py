@@ -6,7 +6,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_vae.objectives.passes import Program
+from pyro_vae.terms.passes import Program
 
 from .capacity import capacity
 from .checks import count, told_in_one_line

@@ -8,8 +8,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import modules_of
-from pyro_vae.objectives.passes import Program
+from pyro_vae.checks import modules_of
+from pyro_vae.terms.passes import Program
 
 
 def prepare(programs: Sequence[Program], x: Tensor, others: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -8,9 +8,9 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError, site_terms
-from pyro_vae.objectives.kl import family
-from pyro_vae.objectives.passes import Program
+from pyro_vae.terms import ProgramError, site_terms
+from pyro_vae.terms.kl import family
+from pyro_vae.terms.passes import Program
 
 from .capacity import capacity
 from .checks import checked_terms, raise_for_nan

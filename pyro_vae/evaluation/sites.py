@@ -9,8 +9,8 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from pyro_vae.objectives import ProgramError
-from pyro_vae.objectives.kl import family
+from pyro_vae.terms import ProgramError
+from pyro_vae.terms.kl import family
 
 
 def observed_site(trace: Trace, name: str | None = None) -> Any:

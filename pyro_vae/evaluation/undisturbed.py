@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pyro
 import torch
 
-from pyro_vae.objectives import modules_of, untouched_randomness
-from pyro_vae.objectives.passes import Program
+from pyro_vae.checks import modules_of
+from pyro_vae.terms import untouched_randomness
+from pyro_vae.terms.passes import Program
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import math
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import check_prior_is_fixed, posterior_draws, prior_draws
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_not_negative
 from .critic import CriticELBO
-from .kl import KL
-from .latents import check_prior_is_fixed, posterior_draws, prior_draws
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 from .weighted import Weight
 
 
@@ -39,7 +40,7 @@ class AdversarialELBO(CriticELBO):
         kl: of the other latents and of what is reported, see :class:`ELBO`.
         particles, vectorize: see :class:`ELBO`.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where the prior has trainable parameters;
+    Raises :class:`~pyro_vae.terms.ProgramError` where the prior has trainable parameters;
     ``ValueError`` for a weight below 0 (of a schedule: at its start).
 
     >>> import pyro, torch, pyro.distributions as dist

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from .kl import KL, MODES
+from pyro_vae.terms.kl import KL, MODES
 
 Word = TypeVar("Word", bound=str)
 

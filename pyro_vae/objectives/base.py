@@ -13,13 +13,12 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_vae.programs.registration import register
-
-from .errors import ProgramError
-from .kl import KL, analytic_sites, kl_term
-from .passes import Call, Program, run
-from .schedules import Schedule, as_schedule
-from .site import SiteTerm
-from .terms import Terms
+from pyro_vae.schedules import Schedule, as_schedule
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.kl import KL, analytic_sites, kl_term
+from pyro_vae.terms.passes import Call, Program, run
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
 
 
 @dataclass(frozen=True)

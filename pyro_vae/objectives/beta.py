@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_mode, check_not_negative
 from .base import Objective
-from .kl import KL
-from .schedules import Schedule
-from .terms import Terms
 from .weighted import observed_weight, weighted_bound
 
 

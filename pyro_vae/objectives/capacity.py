@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.counts import counted
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_mode, check_not_negative
 from .base import Objective
-from .counts import counted
-from .kl import KL
-from .schedules import Schedule
-from .terms import Terms
 from .weighted import observed_weight, total_kl, weighted_bound
 
 

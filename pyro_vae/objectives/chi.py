@@ -6,9 +6,10 @@ import math
 
 from torch import Tensor
 
+from pyro_vae.terms.log_weights import log_mean_exp, log_p, log_q, summed, with_gradient
+from pyro_vae.terms.table import Terms
+
 from .fixed_samples import FixedSamples, require_fixed
-from .log_weights import log_mean_exp, log_p, log_q, summed, with_gradient
-from .terms import Terms
 
 
 class ChiUpperBound(FixedSamples):
@@ -40,7 +41,7 @@ class ChiUpperBound(FixedSamples):
         particles: K, at least 2.
         vectorize: draw them in one pass.
 
-    Raises ``ValueError`` for other numbers, and :class:`~pyro_vae.objectives.ProgramError` where a
+    Raises ``ValueError`` for other numbers, and :class:`~pyro_vae.terms.ProgramError` where a
     latent lies outside the data plate.
 
     Source: Dieng, Tran, Ranganath, Paisley and Blei 2017, *Variational Inference via chi Upper

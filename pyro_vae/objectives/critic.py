@@ -8,13 +8,13 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from pyro_vae.networks import MLP
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import posterior_draws
+from pyro_vae.terms.table import Terms
 
 from .argument_checks import check_positive
-from .errors import ProgramError
-from .kl import KL
-from .latents import posterior_draws
 from .regularised import RegularisedELBO
-from .terms import Terms
 
 #: Of the moving averages: they see some hundred steps.
 _NEW = 0.01

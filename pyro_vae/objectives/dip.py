@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.counts import batch_size
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.kl import KL, family
+from pyro_vae.terms.latents import records
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_not_negative, check_word
-from .counts import batch_size
-from .errors import ProgramError
-from .kl import KL, family
-from .latents import records
 from .regularised import RegularisedELBO
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 
 Kind = Literal["i", "ii"]
 
@@ -43,7 +44,7 @@ class DIPELBO(RegularisedELBO):
         site: the latent, where there are several.
         kl, particles, vectorize: see :class:`ELBO`.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where q(z|x) has no mean or covariance in
+    Raises :class:`~pyro_vae.terms.ProgramError` where q(z|x) has no mean or covariance in
     closed form, such as a flow; ``ValueError`` for weights below 0 (of schedules: at their start).
 
     >>> import pyro, pyro.distributions as dist

@@ -13,10 +13,10 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from .errors import ProgramError
-from .log_weights import total
-from .site import log_prob, per_example
-from .terms import Terms
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.log_weights import total
+from pyro_vae.terms.site import log_prob, per_example
+from pyro_vae.terms.table import Terms
 
 
 def dreamt_log_q(terms: Terms) -> Tensor:

@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_vae.estimators.base import Estimator, Score
+from pyro_vae.estimators.choice import Choice
+from pyro_vae.estimators.discrete import GumbelSoftmax
+from pyro_vae.estimators.enumeration import EnumeratedTerms
+from pyro_vae.estimators.estimate import closed_sites, elbo_estimate, elbo_value
+from pyro_vae.estimators.sampling import Drawing, Unplaced, draw, in_one_line
+from pyro_vae.estimators.site_baselines import Baselines
+from pyro_vae.schedules import as_schedule
+from pyro_vae.terms.kl import KL, MODES
+from pyro_vae.terms.passes import Call, Program, run
+from pyro_vae.terms.table import Terms
+
 from .base import Objective
-from .choice import Choice
-from .discrete_estimators import GumbelSoftmax
-from .enumeration import EnumeratedTerms
-from .estimate import closed_sites, elbo_estimate, elbo_value
-from .estimators import Estimator, Score
-from .kl import KL, MODES
-from .passes import Call, Program, run
-from .sampling import Drawing, Unplaced, draw, in_one_line
-from .schedules import as_schedule
-from .site_baselines import Baselines
-from .terms import Terms
 
 
 class ELBO(Objective):
@@ -31,7 +32,7 @@ class ELBO(Objective):
 
     Args:
         kl: ``"analytic"`` takes each KL in closed form and raises
-            :class:`~pyro_vae.objectives.ProgramError` naming the site that has none;
+            :class:`~pyro_vae.terms.ProgramError` naming the site that has none;
             ``"sampled"`` estimates it by log q - log p; ``"auto"`` takes the closed form where
             there is a valid one (``explain`` says where).
         particles: samples of the guide for each example.
@@ -42,7 +43,7 @@ class ELBO(Objective):
             Others are ``"stl"``, ``"running-mean"``, ``"learned"``, ``"leave-one-out"``,
             ``"enumerate"``, and the biased ``"gumbel-softmax"`` and ``"straight-through"``. The
             value of the bound is the same with each. One that is not legal at a site raises
-            :class:`~pyro_vae.objectives.ProgramError` naming it. Where it is ``"stl"`` or a score
+            :class:`~pyro_vae.terms.ProgramError` naming it. Where it is ``"stl"`` or a score
             function's, the site's KL is sampled; where it is relaxed, taken in closed form.
 
     Equal, in value and every gradient, to Pyro's ``Trace_ELBO`` (``"sampled"``) and

@@ -10,16 +10,17 @@ from pyro.infer import ELBO as PyroELBO
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor
 
+from pyro_vae.checks.check import check
+from pyro_vae.checks.registered import untouched_buffers
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.kl import KL, analytic_sites, family, kl_term, obstacle
+from pyro_vae.terms.passes import Program, untouched_randomness
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms, site_terms
+
 from .base import Objective, share
-from .check import check
 from .elbo import ELBO
-from .errors import ProgramError
 from .explanation import Explanation
-from .kl import KL, analytic_sites, family, kl_term, obstacle
-from .passes import Program, untouched_randomness
-from .registered import untouched_buffers
-from .site import SiteTerm
-from .terms import Terms, site_terms
 
 
 def explain(

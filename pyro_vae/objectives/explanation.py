@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html import escape
 
-from .errors import ProgramError
+from pyro_vae.terms.errors import ProgramError
 
 HEADER = ("site", "kind", "p", "q", "plate", "event", "KL", "gradient", "nats")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import posterior_draws
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_not_negative
 from .critic import CriticELBO
-from .kl import KL
-from .latents import posterior_draws
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 
 
 class FactorELBO(CriticELBO):

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 
+from pyro_vae.terms.passes import Program
+from pyro_vae.terms.table import Terms
+
 from .base import Objective
-from .passes import Program
-from .terms import Terms
 
 
 class FixedSamples(Objective):

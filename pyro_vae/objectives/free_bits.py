@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.counts import batch_size, check_scale
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.factors import factors
+from pyro_vae.terms.kl import KL, analytic_sites, kl_term
+from pyro_vae.terms.latents import latent_site, records
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_mode, check_not_negative, check_word
 from .base import Objective
-from .counts import batch_size, check_scale
-from .errors import ProgramError
-from .factors import factors
-from .kl import KL, analytic_sites, kl_term
-from .latents import latent_site, records
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 from .weighted import weighted_bound
 
 Per = Literal["dimension", "site"]
@@ -44,7 +45,7 @@ class FreeBits(Objective):
         site: the latent that has free bits; ``None`` for each of them.
         kl, particles, vectorize: see :class:`ELBO`.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` for a site that all examples share, and with
+    Raises :class:`~pyro_vae.terms.ProgramError` for a site that all examples share, and with
     ``"dimension"`` for one that does not factorise or is not reparameterised; ``ValueError`` for
     ``nats`` below 0.
 

@@ -6,8 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from .base import Objective
-from .log_weights import (
+from pyro_vae.terms.log_weights import (
     estimate,
     log_mean_exp,
     log_p,
@@ -16,8 +15,10 @@ from .log_weights import (
     total,
     with_gradient,
 )
-from .stopped import stopped_log_p, stopped_log_q
-from .terms import Terms
+from pyro_vae.terms.stopped import stopped_log_p, stopped_log_q
+from pyro_vae.terms.table import Terms
+
+from .base import Objective
 
 Gradient = Literal["pathwise", "stl", "dreg"]
 GRADIENTS = ("pathwise", "stl", "dreg")
@@ -37,7 +38,7 @@ class ImportanceWeightedELBO(Objective):
       ratio in the guide's parameters *falls* with K (Rainforth et al. 2018). Where the guide's
       samples are not reparameterised, the score function with the leave-one-out baseline of VIMCO.
     * ``"stl"``, sticking the landing: the same without the derivative of log q in its parameters
-      (:func:`~pyro_vae.objectives.stopped.stopped_log_q`). No variance at the exact posterior.
+      (:func:`~pyro_vae.terms.stopped.stopped_log_q`). No variance at the exact posterior.
       Unbiased for one particle; **biased for more**.
     * ``"dreg"``, doubly reparameterised: theta as above, phi by
       :math:`\sum_k \tilde w_k^2 \, \partial_z \log w_k \, dz_k/d\phi`. Unbiased, and the
@@ -48,7 +49,7 @@ class ImportanceWeightedELBO(Objective):
         gradient: the estimator.
         vectorize: draw the particles in one pass.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` naming the site, where ``"stl"`` or
+    Raises :class:`~pyro_vae.terms.ProgramError` naming the site, where ``"stl"`` or
     ``"dreg"`` is asked of samples that are not reparameterised, and where a latent lies outside
     the data plate.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import posterior_draws, prior_draws
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .kernels import RBF, Kernel
-from .kl import KL
-from .latents import posterior_draws, prior_draws
 from .mmd import mmd
 from .regularised import RegularisedELBO
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 from .weighted import Weight
 
 

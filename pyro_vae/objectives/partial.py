@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.log_weights import estimate, halves, log_mean_exp, summed, with_gradient
+from pyro_vae.terms.table import Terms
+
 from .base import Objective
-from .log_weights import estimate, halves, log_mean_exp, summed, with_gradient
-from .schedules import Schedule
-from .terms import Terms
 
 
 class MIWAE(Objective):
@@ -29,7 +30,7 @@ class MIWAE(Objective):
         inner: K.
         vectorize: draw the M K particles in one pass.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where a latent lies outside the data plate.
+    Raises :class:`~pyro_vae.terms.ProgramError` where a latent lies outside the data plate.
 
     Source: Rainforth et al. 2018, *Tighter Variational Bounds are Not Necessarily Better*.
 
@@ -64,7 +65,7 @@ class PIWAE(MIWAE):
         inner: K.
         vectorize: draw the M K particles in one pass.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where a latent lies outside the data plate.
+    Raises :class:`~pyro_vae.terms.ProgramError` where a latent lies outside the data plate.
 
     Source: Rainforth et al. 2018, *Tighter Variational Bounds are Not Necessarily Better*.
 
@@ -91,11 +92,11 @@ class CIWAE(Objective):
         vectorize: draw them in one pass.
 
     Raises ``ValueError`` where beta starts outside [0, 1], and
-    :class:`~pyro_vae.objectives.ProgramError` where a latent lies outside the data plate.
+    :class:`~pyro_vae.terms.ProgramError` where a latent lies outside the data plate.
 
     Source: Rainforth et al. 2018, *Tighter Variational Bounds are Not Necessarily Better*.
 
-    >>> from pyro_vae.objectives.schedules import Linear
+    >>> from pyro_vae.schedules import Linear
     >>> CIWAE(beta=Linear(1000, start=1.0, stop=0.05), particles=10).weights()
     {'beta': 1.0}
     """

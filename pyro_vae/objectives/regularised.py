@@ -6,14 +6,15 @@ from abc import abstractmethod
 
 from torch import Tensor
 
+from pyro_vae.terms.counts import batch_size, check_scale
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import latent_site
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_mode
 from .base import Objective
-from .counts import batch_size, check_scale
-from .errors import ProgramError
-from .kl import KL
-from .latents import latent_site
-from .site import SiteTerm
-from .terms import Terms
 from .weighted import Weight, weighted_bound
 
 
@@ -31,8 +32,8 @@ class RegularisedELBO(Objective):
     To add one: pass ``site`` on to this constructor, implement ``penalty``, and ``kl_weight``
     where the site's KL does not count once. Other latents count as in the ELBO.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where the site does not suit: see
-    :func:`~pyro_vae.objectives.latents.latent_site`.
+    Raises :class:`~pyro_vae.terms.ProgramError` where the site does not suit: see
+    :func:`~pyro_vae.terms.latents.latent_site`.
     """
 
     #: Examples that the penalty needs in a mini-batch.

@@ -6,9 +6,10 @@ import math
 
 from torch import Tensor
 
+from pyro_vae.terms.log_weights import estimate, log_mean_exp, summed
+from pyro_vae.terms.table import Terms
+
 from .base import Objective
-from .log_weights import estimate, log_mean_exp, summed
-from .terms import Terms
 
 
 class RenyiELBO(Objective):
@@ -32,7 +33,7 @@ class RenyiELBO(Objective):
         vectorize: draw them in one pass.
 
     Raises ``ValueError`` for an alpha that is not finite, and
-    :class:`~pyro_vae.objectives.ProgramError` where a latent lies outside the data plate.
+    :class:`~pyro_vae.terms.ProgramError` where a latent lies outside the data plate.
 
     Source: Li and Turner 2016, *Renyi Divergence Variational Inference*.
 

@@ -7,9 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from pyro_vae.terms.log_weights import log_q, summed, with_gradient
+from pyro_vae.terms.table import Terms
+
 from .fixed_samples import FixedSamples, require_fixed
-from .log_weights import log_q, summed, with_gradient
-from .terms import Terms
 
 
 class ThermodynamicELBO(FixedSamples):
@@ -35,7 +36,7 @@ class ThermodynamicELBO(FixedSamples):
             logarithmic scale.
         vectorize: draw the particles in one pass.
 
-    Raises ``ValueError`` for other numbers, and :class:`~pyro_vae.objectives.ProgramError` where a
+    Raises ``ValueError`` for other numbers, and :class:`~pyro_vae.terms.ProgramError` where a
     latent lies outside the data plate.
 
     Source: Masrani, Le and Wood 2019, *The Thermodynamic Variational Objective*.

@@ -8,16 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_vae.schedules import Schedule
+from pyro_vae.terms.counts import batch_size
+from pyro_vae.terms.errors import ProgramError
+from pyro_vae.terms.factors import factors
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.latents import records
+from pyro_vae.terms.site import SiteTerm
+from pyro_vae.terms.table import Terms
+
 from .argument_checks import check_not_negative, check_word
-from .counts import batch_size
-from .errors import ProgramError
-from .factors import factors
-from .kl import KL
-from .latents import records
 from .regularised import RegularisedELBO
-from .schedules import Schedule
-from .site import SiteTerm
-from .terms import Terms
 from .weighted import Weight
 
 Sampling = Literal["stratified", "weighted"]
@@ -52,7 +53,7 @@ class TotalCorrelationELBO(RegularisedELBO):
         kl: of the other latents, see :class:`ELBO`; the parts here are sampled.
         particles, vectorize: see :class:`ELBO`.
 
-    Raises :class:`~pyro_vae.objectives.ProgramError` where q(z|x) is not a product over the
+    Raises :class:`~pyro_vae.terms.ProgramError` where q(z|x) is not a product over the
     latent dimensions, or N is not known; ``ValueError`` for weights below 0 (of schedules: at
     their start).
 

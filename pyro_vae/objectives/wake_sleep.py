@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_vae.terms.log_weights import log_mean_exp, log_p, log_q, summed, with_gradient
+from pyro_vae.terms.table import Terms
+
 from .dreams import dreamt_log_q
 from .fixed_samples import FixedSamples, require_fixed
-from .log_weights import log_mean_exp, log_p, log_q, summed, with_gradient
-from .terms import Terms
 
 
 class WakeSleepELBO(FixedSamples):
@@ -32,7 +33,7 @@ class WakeSleepELBO(FixedSamples):
         vectorize: draw the particles in one pass.
 
     Raises ``ValueError`` for another ``sleep`` or one particle without it, and
-    :class:`~pyro_vae.objectives.ProgramError` naming the site, where a latent lies outside the data
+    :class:`~pyro_vae.terms.ProgramError` naming the site, where a latent lies outside the data
     plate or, for dreams, where an observed site does not observe an argument.
 
     Source: Bornschein and Bengio 2015, *Reweighted Wake-Sleep*; Le, Kosiorek, Siddharth, Teh and

@@ -10,10 +10,10 @@ from pyro.distributions.util import is_identically_zero
 from pyro.infer.util import MultiFrameTensor
 from torch import Tensor
 
-from .counts import check_scale
-from .kl import KL, analytic_sites, kl_term
-from .site import SiteTerm, common_scale, log_prob, score_parts
-from .terms import Terms
+from pyro_vae.terms.counts import check_scale
+from pyro_vae.terms.kl import KL, analytic_sites, kl_term
+from pyro_vae.terms.site import SiteTerm, common_scale, log_prob, score_parts
+from pyro_vae.terms.table import Terms
 
 Weight = float | Tensor
 

@@ -9,7 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import Terms, site_terms, untouched_randomness
+from pyro_vae.terms import Terms, site_terms, untouched_randomness
 
 
 def find_nonfinite(

@@ -10,14 +10,9 @@ import torch
 from pyro.infer import ELBO as PyroELBO
 from torch import Tensor, nn
 
-from pyro_vae.objectives import (
-    Checkup,
-    ProgramError,
-    check,
-    explain,
-    observation_problems,
-    untouched_randomness,
-)
+from pyro_vae.checks import Checkup, check, observation_problems
+from pyro_vae.objectives import explain
+from pyro_vae.terms import ProgramError, untouched_randomness
 
 from .arguments import transformed
 from .modules import called_modules, evaluation_mode
@@ -43,7 +38,7 @@ def examine(
     """Check the programs on a first and a last mini-batch, and every example against the support.
 
     Parameters that do not exist yet are made; nothing else changes, buffers and random numbers
-    included. Raises :class:`pyro_vae.objectives.ProgramError` with the first problem: one line
+    included. Raises :class:`pyro_vae.terms.ProgramError` with the first problem: one line
     that names the site and the cure.
     """
     with untouched_randomness(), called_modules() as called:

@@ -13,7 +13,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import Objective, untouched_randomness
+from pyro_vae.objectives import Objective
+from pyro_vae.terms import untouched_randomness
 
 from .arguments import transformed
 from .batches import batches

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from pyro_vae.objectives import modules_of
+from pyro_vae.checks import modules_of
 
 
 @contextmanager

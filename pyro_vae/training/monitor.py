@@ -13,7 +13,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from pyro_vae.objectives import untouched_randomness
+from pyro_vae.terms import untouched_randomness
 
 from .modules import evaluation_mode
 

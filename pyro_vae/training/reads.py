@@ -21,7 +21,10 @@ _BYPASSES = {
 #: Reads that an estimator's own code may make: what it returns does not depend on the answer.
 _READS = (Tensor.item, Tensor.__bool__, Tensor.__float__, Tensor.masked_select)
 FINITE_CHECKS = ("warn_if_nan", "warn_if_inf")
-_ESTIMATORS = ("pyro.infer.", "pyro.util", "pyro.distributions.util", "pyro_vae.objectives.")
+_ESTIMATORS = (
+    *("pyro.infer.", "pyro.util", "pyro.distributions.util"),
+    *("pyro_vae.terms.", "pyro_vae.estimators.", "pyro_vae.objectives."),
+)
 
 
 class Reads(TorchFunctionMode):

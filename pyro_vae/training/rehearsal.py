@@ -12,7 +12,7 @@ import numpy as np
 import pyro
 from torch import Tensor
 
-from pyro_vae.objectives import untouched_randomness
+from pyro_vae.terms import untouched_randomness
 
 from .call import Call
 from .put_back import PutBack

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyro
 
-from pyro_vae.objectives import Checkup
+from pyro_vae.checks import Checkup
 
 from .checkpoint import CheckpointError, load
 from .weights import Weights

@@ -12,7 +12,8 @@ from pyro.infer import ELBO as PyroELBO
 from torch import nn
 from torch.optim import Optimizer
 
-from pyro_vae.objectives import Objective, modules_of
+from pyro_vae.checks import modules_of
+from pyro_vae.objectives import Objective
 
 from .schedule import Schedule, schedule_factors
 

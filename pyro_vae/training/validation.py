@@ -9,8 +9,9 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.objectives import site_terms, split, untouched_randomness
-from pyro_vae.objectives.information import mutual_information
+from pyro_vae.objectives import split
+from pyro_vae.terms import site_terms, untouched_randomness
+from pyro_vae.terms.information import mutual_information
 
 from .arguments import as_arguments, transformed
 from .modules import evaluation_mode
@@ -69,7 +70,7 @@ def latent_information(
     """Mutual information of x and the guide's first latent, from the first examples, in nats.
 
     At most the logarithm of their number; see
-    :func:`pyro_vae.objectives.information.mutual_information`.
+    :func:`pyro_vae.terms.information.mutual_information`.
     """
     quiet = pyro.validation_enabled(False)
     with torch.no_grad(), evaluation_mode(model, guide), untouched_randomness(SEED), quiet:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.objectives import Checkup, modules_of
+from pyro_vae.checks import Checkup, modules_of
 
 
 class Weights:
@@ -20,7 +20,7 @@ class Weights:
 
     Args:
         model, guide: the programs.
-        found: what ``objectives.check`` found: the parameters that they register.
+        found: what ``checks.check`` found: the parameters that they register.
         called: modules that run when the programs do.
         objective: where it is ours; its weights, multipliers and critic are kept, too.
     """

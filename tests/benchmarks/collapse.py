@@ -20,10 +20,10 @@ from pyro_vae.flows import MaskedNetwork
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.networks import MLP
 from pyro_vae.objectives import ELBO, GECO, BetaELBO, FreeBits
-from pyro_vae.objectives.schedules import Cyclical, Linear
 from pyro_vae.posteriors import CommittedNormal, DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae
+from pyro_vae.schedules import Cyclical, Linear
 from pyro_vae.training import Aggressive
 from pyro_vae.training.monitor import CollapseWarning
 
@@ -85,15 +85,15 @@ def rows(steps: int) -> dict[str, dict[str, Any]]:
         "cyclical, `BetaELBO(Cyclical(quarter))`": {"objective": BetaELBO(Cyclical(steps // 4))},
         "free bits, `FreeBits(0.2)`": {"objective": FreeBits(0.2)},
         "delta-VAE, `CommittedNormal`": {"posterior": CommittedNormal},
-        "`GECO(18)`": {"objective": GECO(18.0)},
-        "aggressive, `strategy=Aggressive()`": {"strategy": Aggressive()},
+        "`GECO(20)`": {"objective": GECO(20.0)},
+        "aggressive, `strategy=Aggressive(patience=10)`": {"strategy": Aggressive(patience=10)},
     }
 
 
 def main() -> None:
     """Train and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     digits = data.load("digits").binarized()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pyro_vae.evaluation import collapse_report
-from pyro_vae.objectives import ProgramError
+from pyro_vae.terms import ProgramError
 
 
 def _pair(use: float, scale: float, dead: int = 1):

@@ -13,7 +13,7 @@ from torch import nn
 
 from pyro_vae.evaluation import log_evidence
 from pyro_vae.evaluation.capacity import CPU_MEMORY, Capacity, capacity
-from pyro_vae.objectives import ProgramError
+from pyro_vae.terms import ProgramError
 
 LATENT, WIDEN = 3, 1.5
 

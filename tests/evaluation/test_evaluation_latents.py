@@ -11,7 +11,8 @@ from catalogue import binary, discrete, hierarchical, ours
 from linear_gaussian_programs import known
 
 from pyro_vae.evaluation import active_units, kl_per_dimension
-from pyro_vae.objectives import ProgramError, site_terms, split
+from pyro_vae.objectives import split
+from pyro_vae.terms import ProgramError, site_terms
 
 
 def chain(slope):

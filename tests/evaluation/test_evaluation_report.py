@@ -12,7 +12,7 @@ from linear_gaussian_programs import known
 
 from pyro_vae import evaluation
 from pyro_vae.evaluation import Report, evaluate
-from pyro_vae.objectives import ProgramError
+from pyro_vae.terms import ProgramError
 
 
 def test_a_report_of_the_exact_posterior():

@@ -11,7 +11,7 @@ from linear_gaussian_programs import known
 
 from pyro_vae import evaluation
 from pyro_vae.evaluation import decode, encode, generate, reconstruct
-from pyro_vae.objectives import ProgramError
+from pyro_vae.terms import ProgramError
 
 
 def two_views(x):

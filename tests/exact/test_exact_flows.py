@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae import ELBO, likelihoods, posteriors, priors
-from pyro_vae.objectives import site_terms
 from pyro_vae.programs import vae
+from pyro_vae.terms import site_terms
 
 #: Steps, samples a step, and samples of the final estimate.
 STEPS, PARTICLES, FINAL = 500, 64, 20_000

@@ -11,8 +11,8 @@ import torch
 from gradient_programs import Mixture
 
 from pyro_vae import ELBO
-from pyro_vae.objectives.discrete_estimators import GumbelSoftmax, StraightThrough
-from pyro_vae.objectives.estimators import Learned, LeaveOneOut, RunningMean
+from pyro_vae.estimators.base import Learned, LeaveOneOut, RunningMean
+from pyro_vae.estimators.discrete import GumbelSoftmax, StraightThrough
 
 DRAWS = 100_000
 #: In standard errors. Of the about 180 numbers below, one is off by chance for 1 seed in 90.

@@ -5,7 +5,7 @@ from linear_gaussian_programs import known
 
 from pyro_vae import ELBO
 from pyro_vae.evaluation import log_evidence
-from pyro_vae.objectives import site_terms
+from pyro_vae.terms import site_terms
 
 
 def test_the_sampled_elbo_equals_the_evidence_at_every_sample():

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae import ELBO, likelihoods, networks, posteriors, priors
-from pyro_vae.objectives import site_terms
 from pyro_vae.programs import vae
+from pyro_vae.terms import site_terms
 
 NOISE, WIDTH, COUNT = 0.3, 0.4, 1000
 MODES = torch.cartesian_prod(torch.tensor([-3.0, 3.0]), torch.tensor([-3.0, 3.0]))

@@ -12,10 +12,10 @@ from torch import nn
 from pyro_vae import ELBO, likelihoods, posteriors, priors
 from pyro_vae.flows import Bijection
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import site_terms
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.posteriors.flow import FlowPosterior
 from pyro_vae.programs import vae
+from pyro_vae.terms import site_terms
 
 FLOWS = ["Planar", "Householder", "Sylvester", "InverseAutoregressive", "Spline"]
 each_flow = pytest.mark.parametrize("name", FLOWS)

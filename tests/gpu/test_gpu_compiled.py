@@ -9,8 +9,8 @@ from compiled_cases import BARE
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from training_programs import noisy, ours, real, same
 
-from pyro_vae import ELBO, fit
-from pyro_vae.objectives import BetaELBO, schedules
+from pyro_vae import ELBO, fit, schedules
+from pyro_vae.objectives import BetaELBO
 from pyro_vae.training import CompiledSVI
 
 pytestmark = [

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from pyro_vae import likelihoods
+from pyro_vae.checks import check
 from pyro_vae.evaluation import generate
 from pyro_vae.likelihoods import Mixed, Normal
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import ELBO, check
+from pyro_vae.objectives import ELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pyro_vae.checks import check
 from pyro_vae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -15,7 +16,6 @@ from pyro_vae.likelihoods import (
 )
 from pyro_vae.likelihoods._columns import MixedColumns
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import check
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae

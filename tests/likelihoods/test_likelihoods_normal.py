@@ -8,10 +8,11 @@ import pyro
 import pytest
 import torch
 
+from pyro_vae.checks import check
 from pyro_vae.evaluation import evaluate
 from pyro_vae.likelihoods import Normal
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import ELBO, check
+from pyro_vae.objectives import ELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae

@@ -15,11 +15,12 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import softplus
 
-from pyro_vae.objectives import ELBO, ProgramError, explain
+from pyro_vae.objectives import ELBO, explain
 from pyro_vae.objectives.adversarial import AdversarialELBO
 from pyro_vae.objectives.factor import FactorELBO, shuffled
-from pyro_vae.objectives.latents import posterior_draws
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
+from pyro_vae.terms.latents import posterior_draws
 
 KINDS = [FactorELBO, AdversarialELBO]
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from penalty_programs import Toy, loss_of, points
 
-from pyro_vae.objectives import ELBO, ProgramError
+from pyro_vae.objectives import ELBO
 from pyro_vae.objectives.dip import DIPELBO
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
 
 
 def by_hand(means, covariances, off_diagonal, diagonal):

@@ -9,7 +9,8 @@ from catalogue import CASES, Case
 from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
-from pyro_vae.objectives import ELBO, ProgramError, site_terms
+from pyro_vae.objectives import ELBO
+from pyro_vae.terms import ProgramError, site_terms
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 

@@ -14,13 +14,15 @@ from pairs import GOOD, bare, of_ours
 from pyro.infer import Trace_ELBO
 from torch import nn
 
+from pyro_vae.checks import check
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.networks import ConvDecoder, ConvEncoder
-from pyro_vae.objectives import ELBO, ProgramError, check, explain, site_terms, split
+from pyro_vae.objectives import ELBO, explain, split
 from pyro_vae.objectives.explanation import HEADER
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae
+from pyro_vae.terms import ProgramError, site_terms
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -11,11 +11,12 @@ import torch
 from penalty_programs import Toy, loss_of, normal, points
 from pyro.infer import SVI
 
-from pyro_vae.objectives import ELBO, ProgramError
+from pyro_vae.objectives import ELBO
 from pyro_vae.objectives.capacity import CapacityELBO
 from pyro_vae.objectives.free_bits import FreeBits
 from pyro_vae.objectives.geco import GECO
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
 
 
 def parts(toy: Toy, x: torch.Tensor):

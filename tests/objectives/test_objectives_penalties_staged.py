@@ -20,9 +20,9 @@ from pyro_vae.objectives.factor import FactorELBO
 from pyro_vae.objectives.free_bits import FreeBits
 from pyro_vae.objectives.geco import GECO
 from pyro_vae.objectives.info import InfoELBO
-from pyro_vae.objectives.schedules import Linear
 from pyro_vae.objectives.total_correlation import TotalCorrelationELBO
 from pyro_vae.objectives.wasserstein import WassersteinELBO
+from pyro_vae.schedules import Linear
 from pyro_vae.training.compiled import CompiledSVI
 
 WEIGHTED = {

@@ -11,16 +11,17 @@ from pyro import poutine
 from pyro.contrib.gp.kernels import RBF as RBFKernel
 from pyro.infer import Trace_MMD
 
-from pyro_vae.objectives import ELBO, ProgramError, explain
+from pyro_vae.objectives import ELBO, explain
 from pyro_vae.objectives.adversarial import AdversarialELBO
 from pyro_vae.objectives.dip import DIPELBO
 from pyro_vae.objectives.factor import FactorELBO
 from pyro_vae.objectives.info import InfoELBO
 from pyro_vae.objectives.kernels import RBF, InverseMultiquadratic
-from pyro_vae.objectives.latents import posterior_draws, prior_draws
 from pyro_vae.objectives.mmd import mmd
 from pyro_vae.objectives.total_correlation import TotalCorrelationELBO
 from pyro_vae.objectives.wasserstein import WassersteinELBO
+from pyro_vae.terms import ProgramError
+from pyro_vae.terms.latents import posterior_draws, prior_draws
 
 MAKE = {
     "info": lambda **options: InfoELBO(0.3, 5.0, **options),

@@ -16,14 +16,15 @@ from pyro.infer import ReweightedWakeSleep as PyroWakeSleep
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyro_vae.objectives import ELBO, ProgramError
+from pyro_vae.objectives import ELBO
 from pyro_vae.objectives.chi import ChiUpperBound
 from pyro_vae.objectives.importance import ImportanceWeightedELBO
 from pyro_vae.objectives.partial import CIWAE, MIWAE, PIWAE
 from pyro_vae.objectives.renyi import RenyiELBO
-from pyro_vae.objectives.schedules import Linear
 from pyro_vae.objectives.thermodynamic import ThermodynamicELBO
 from pyro_vae.objectives.wake_sleep import WakeSleepELBO
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
 from pyro_vae.training.compiled import CompiledSVI
 
 OBJECTIVES = {
@@ -358,7 +359,7 @@ def test_discrete_latents_have_the_exact_gradient(objective, reduction):
 def test_the_leave_one_out_baseline_lowers_the_variance(monkeypatch):
     with_it = coin_gradients(ImportanceWeightedELBO(8), 20_000).var()
     monkeypatch.setattr(
-        "pyro_vae.objectives.log_weights._leave_one_out", lambda w, _: torch.zeros_like(w)
+        "pyro_vae.terms.log_weights._leave_one_out", lambda w, _: torch.zeros_like(w)
     )
     assert coin_gradients(ImportanceWeightedELBO(8), 20_000).var() > 2 * with_it
 

@@ -11,13 +11,14 @@ import torch
 from penalty_programs import Toy, loss_of, normal, points
 from torch.distributions import Normal
 
-from pyro_vae.objectives import ELBO, ProgramError
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.objectives import ELBO
 from pyro_vae.objectives.total_correlation import (
     TotalCorrelationELBO,
     log_densities,
     log_weights,
 )
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
 
 
 def by_hand(toy: Toy, x: torch.Tensor, z: torch.Tensor, examples: int, sampling: str):

@@ -17,12 +17,14 @@ from pyro.infer import SVI, RenyiELBO, ReweightedWakeSleep, Trace_ELBO, TraceGra
 from pyro.infer import TraceMeanField_ELBO as MeanField
 from torch import nn
 
+from pyro_vae.checks import check
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import ELBO, ProgramError, check, explain, site_terms
+from pyro_vae.objectives import ELBO, explain
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE, vae
+from pyro_vae.terms import ProgramError, site_terms
 
 ADAM = {"lr": 0.01}
 

@@ -15,12 +15,13 @@ from pyro import poutine
 from pyro.infer import SVI
 from torch import nn
 
-from pyro_vae.objectives import ELBO, ProgramError
+from pyro_vae.objectives import ELBO
 from pyro_vae.objectives.beta import BetaELBO
 from pyro_vae.objectives.capacity import CapacityELBO
 from pyro_vae.objectives.free_bits import FreeBits
 from pyro_vae.objectives.geco import GECO
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.schedules import Linear
+from pyro_vae.terms import ProgramError
 
 
 def value_and_gradients(objective, case, seed: int = 7):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pyro_vae import ELBO, explain
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import site_terms
 from pyro_vae.posteriors import (
     DiagonalNormal,
     FullCovarianceNormal,
@@ -24,6 +23,7 @@ from pyro_vae.posteriors import (
 )
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae
+from pyro_vae.terms import site_terms
 
 
 def raw(scale: Tensor) -> Tensor:

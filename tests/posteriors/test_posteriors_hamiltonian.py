@@ -15,10 +15,10 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from pyro_vae import ELBO, explain, fit
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import site_terms
 from pyro_vae.posteriors import DiagonalNormal, FullCovarianceNormal, Hamiltonian, Posterior
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE, log_joint, vae
+from pyro_vae.terms import site_terms
 
 
 class Start(nn.Module):

@@ -16,7 +16,6 @@ from pyro_vae import ELBO, explain, fit
 from pyro_vae.data import LinearGaussian
 from pyro_vae.likelihoods import Bernoulli, Normal
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import site_terms
 from pyro_vae.posteriors import (
     DiagonalNormal,
     Dirichlet,
@@ -29,6 +28,7 @@ from pyro_vae.posteriors import (
 )
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE, log_joint, vae
+from pyro_vae.terms import site_terms
 
 
 def encoder(outputs: int = 6, inputs: int = 5) -> nn.Linear:

@@ -25,8 +25,9 @@ from swap.swap_parts import (
     compose,
 )
 
-from pyro_vae.objectives import ELBO, site_terms
+from pyro_vae.objectives import ELBO
 from pyro_vae.programs import log_joint
+from pyro_vae.terms import site_terms
 
 PARTICLES = 3
 GOOD = [pair for pair in PAIRS if compose(*pair)]

@@ -10,7 +10,7 @@ import torch
 from swap.swap_parts import BATCH, PAIRS, build, compose
 from torch.distributions import kl_divergence
 
-from pyro_vae.objectives import site_terms
+from pyro_vae.terms import site_terms
 
 #: Samples for each of the examples; the error allowed, in standard errors of their mean. Of 200
 #: means, one that is right is further off once in 2.5 million runs.

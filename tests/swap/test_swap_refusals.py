@@ -19,7 +19,8 @@ from swap.swap_parts import (
 from pyro_vae import fit
 from pyro_vae.evaluation import evaluate
 from pyro_vae.likelihoods import takers
-from pyro_vae.objectives import ProgramError, explain
+from pyro_vae.objectives import explain
+from pyro_vae.terms import ProgramError
 
 REFUSED = [pair for pair in PAIRS if not compose(*pair)]
 

@@ -11,7 +11,8 @@ from catalogue import CASES
 from compiled_cases import BARE
 from pyro.infer import Trace_ELBO
 
-from pyro_vae.objectives import ELBO, check
+from pyro_vae.checks import check
+from pyro_vae.objectives import ELBO
 from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.optimizer import make_optimizer
 from pyro_vae.training.schedule import make_schedule

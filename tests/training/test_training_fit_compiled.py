@@ -13,7 +13,7 @@ from training_programs import FEATURES, binary, noisy, ours, real, same
 
 from pyro_vae import fit
 from pyro_vae.objectives import Objective
-from pyro_vae.objectives.schedules import Linear
+from pyro_vae.schedules import Linear
 from pyro_vae.training import CompiledSVI
 from pyro_vae.training.compiled_step import CompiledStep
 from pyro_vae.training.compiling import PAYS_FROM, pays

@@ -21,10 +21,10 @@ from training_programs import FEATURES, LATENT, binary, noisy, ours, real, same,
 from pyro_vae import fit
 from pyro_vae.likelihoods import Bernoulli, Normal
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import ProgramError
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae
+from pyro_vae.terms import ProgramError
 from pyro_vae.training import CheckpointError, PrintLogger, keeper, save
 
 

@@ -27,10 +27,11 @@ from training_programs import (
 
 from pyro_vae import ELBO, fit
 from pyro_vae.likelihoods import Normal
-from pyro_vae.objectives import Objective, Terms, site_terms
+from pyro_vae.objectives import Objective
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import vae
+from pyro_vae.terms import Terms, site_terms
 from pyro_vae.training import loop, validation_elbo
 
 
