@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from pyro_vae.objectives import Objective
-from pyro_vae.terms import untouched_randomness
 
 from .arguments import transformed
 from .batches import batches
@@ -69,13 +68,13 @@ class Loop:
             while run.epoch < epochs and not run.tired(patience):
                 began = time.monotonic()
                 try:
-                    self._steps(interrupt, bar)
+                    batch = self._steps(interrupt, bar)
                 except TrainingError:
                     run.weights.load(self.good[1])
                     raise
                 finally:
                     run.seconds += time.monotonic() - began
-                row = self._close()
+                row = self._close(batch)
                 bar.epoch({"elbo": -row["loss"], **row})
                 # Before the checkpoint: a row that is logged twice after a crash can be told by
                 # its step, one that is missing cannot be had again.
@@ -85,9 +84,11 @@ class Loop:
                 if done or run.epoch % self.keeper.every == 0:
                     self.keeper.save(run)
 
-    def _steps(self, interrupt: Interrupt, bar: Progress) -> None:
+    def _steps(self, interrupt: Interrupt, bar: Progress) -> tuple[Tensor, ...]:
+        """Take the steps that are left of this epoch, and give one of its mini-batches."""
         run, device = self.run, self.train[0].device
         seed, size = run.settings["seed"], run.settings["batch_size"]
+        seen: tuple[Tensor, ...] = ()
         order = list(batches(len(self.train[0]), size, seed, run.epoch, device))
         for number, index in enumerate(order[run.position :], run.position + 1):
             if interrupt.requested:
@@ -95,6 +96,8 @@ class Loop:
                 self.keeper.save(run)
                 raise KeyboardInterrupt(f"stopped after step {run.step}{self.keeper}")
             batch = transformed(tuple(t[index] for t in self.train), self.transform)
+            # The last one of an epoch may be small.
+            seen = batch if not seen or len(batch[0]) == len(seen[0]) else seen
             before = torch.get_rng_state()
             if isinstance(self.step.objective, Objective):
                 self.step.objective.advance(run.step)
@@ -112,6 +115,7 @@ class Loop:
             elbo = -result.loss if result.elbo is None else result.elbo
             bar.step(elbo, result.reconstruction, result.kl)
         self._note_good()
+        return seen
 
     def _note_good(self) -> None:
         bad = next(self.run.weights.nonfinite(), None)
@@ -131,7 +135,7 @@ class Loop:
             text = f"parameter {bad!r} is not finite at step {self.run.step + 1} ({line})"
             raise self._error(text) from error
 
-    def _close(self) -> dict[str, float]:
+    def _close(self, batch: tuple[Tensor, ...]) -> dict[str, float]:
         run = self.run
         means = run.close_epoch()
         row: dict[str, float] = {"epoch": run.epoch, "step": run.step, **means}
@@ -144,9 +148,7 @@ class Loop:
             )
             row |= {"information": information}
             run.strategy.end_epoch(information)
-        few = tuple(t[: run.settings["batch_size"]] for t in self.train)
-        with untouched_randomness():
-            self.monitor.look(transformed(few, self.transform), run.step, run.epoch)
+        self.monitor.look(batch, run.step, run.epoch)
         first = run.optimizer.param_groups[0]
         if isinstance(self.step.objective, Objective):
             row |= self.step.objective.weights()

@@ -40,7 +40,7 @@ class Monitor:
 
     def look(self, data: tuple[Tensor, ...], step: int, epoch: int) -> None:
         """After an epoch, at one mini-batch; random numbers and modes stay as they are."""
-        if self.spoken or step < PATIENCE:
+        if self.spoken or step < PATIENCE or not data:
             return
         means = self._means(data)
         if means is None or len(means) < 2 or means.isnan().any():
