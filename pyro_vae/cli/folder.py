@@ -103,7 +103,7 @@ class RunFolder:
         return read_config(self.config_file, allow)
 
     def open(self, allow: tuple[str, ...] = (), device: str = "auto") -> Built:
-        """The data and the programs, with the best weights that the run has kept.
+        """The data and the programs, with the weights that the run ended with.
 
         Raises :class:`UsageError` or :class:`pyro_vae.training.CheckpointError`.
         """
@@ -112,7 +112,8 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} has no checkpoint yet: begin again with `pyro-vae resume {self.path}`"
             )
-        training.load_weights(self.checkpoint, built.vae.model, built.vae.guide)
+        best: bool = built.config["restore_best"]
+        training.load_weights(self.checkpoint, built.vae.model, built.vae.guide, best=best)
         built.vae.to(pick_device(device, built.vae.model, built.vae.guide))
         return built
 

@@ -45,6 +45,7 @@ def training_parser() -> Parser:
     add("--clip_norm", type=float | None, default=None, metavar="X", help="greatest gradient norm")
     patience = "stop after N epochs without a better validation ELBO"
     add("--patience", type=int | None, default=None, metavar="N", help=patience)
+    add("--restore_best", type=bool, default=True, metavar="BOOL", help=_BEST)
     add("--seed", type=int, default=0, metavar="N", help="of weights, order of data, and samples")
     add("--device", type=str, default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
     add("--compile", type=bool | Literal["auto"], default="auto", metavar="WHEN", help=_COMPILE)
@@ -61,6 +62,7 @@ def training_parser() -> Parser:
 
 
 _COMPILE = "compile the step: true, false, or auto, for runs long enough that it pays"
+_BEST = "end with the weights of the best epoch on the validation data, not of the last"
 _DATA = "a name from `pyro-vae data list`, or a file: .npy, .npz, .csv"
 
 

@@ -21,6 +21,7 @@ FIT_OPTIONS = (
     "epochs",
     "batch_size",
     "patience",
+    "restore_best",
     "clip_norm",
     "seed",
     "device",

@@ -54,8 +54,9 @@ def rate_distortion(
     axis = _style.axes(ax, (5.0, 3.8))
     order = np.argsort(r)
     axis.plot(r[order], d[order], "o-", color=_style.TRAIN, ms=5)
-    for i, label in enumerate(labels):
-        axis.annotate(label, (r[i], d[i]), (5, 5), textcoords="offset points", fontsize=_style.TICK)
+    for place, texts in _apart(r, d, labels).items():
+        text = ", ".join(texts)
+        axis.annotate(text, place, (5, 5), textcoords="offset points", fontsize=_style.TICK)
     axis.margins(0.12)
     limits = axis.get_xlim(), axis.get_ylim()
     best = float((r + d).min())
@@ -68,3 +69,13 @@ def rate_distortion(
     axis.legend(fontsize=_style.TICK, frameon=False)
     _style.labels(axis, "rate R, nats per example", "distortion D, nats per example")
     return axis
+
+
+def _apart(r: np.ndarray, d: np.ndarray, labels: Sequence[str]) -> dict[tuple[float, float], list]:
+    """The labels at each place; points that nearly coincide are one place."""
+    near = 0.02 * np.array([np.ptp(r) or 1.0, np.ptp(d) or 1.0])
+    places: dict[tuple[float, float], list[str]] = {}
+    for point, label in zip(zip(r.tolist(), d.tolist(), strict=True), labels, strict=False):
+        same = [p for p in places if (np.abs(np.subtract(p, point)) < near).all()]
+        places.setdefault(same[0] if same else point, []).append(label)
+    return places
