@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
@@ -95,4 +95,7 @@ def _alternatives(hint: Any) -> list[str]:
         return [f"the name of a {inner[0].__name__}"]
     if origin in (list, tuple, Sequence):
         return [f"a list of {_MANY.get(inner[0], 'values')}"]
-    return [_WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"]
+    if origin is Mapping:
+        return ['one for each site, like \'{"z": "stl"}\'']
+    name = str(getattr(hint, "__name__", hint))
+    return [_WORDS.get(hint) or f"{'an' if name[0] in 'AEIO' else 'a'} {name}"]

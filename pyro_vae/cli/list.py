@@ -17,7 +17,11 @@ def main(words: list[str]) -> None:
     add_debug(parser)
     parser.parse_args(words)
     print(parts_table())
-    print("\nThe options of a part: pyro-vae train --likelihood.help Normal")
+    print(
+        "\nThe options of a part: pyro-vae train --likelihood.help Normal\n"
+        "A weight that changes: --objective.beta Linear --objective.beta.length 2000 "
+        "(or Cosine, Cyclical, Sigmoid, Step)"
+    )
 
 
 def parts_table() -> str:
