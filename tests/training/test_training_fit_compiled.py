@@ -129,11 +129,11 @@ def test_what_cannot_be_compiled_runs_eagerly_after_one_warning(plain_backend):
     assert len(history) == 3
 
 
-def test_without_a_compiler_it_says_so_in_one_line(monkeypatch):
+def test_without_a_compiler_it_says_so_in_one_line():
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with warnings.catch_warnings(record=True) as caught:
+    nowhere = config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with nowhere, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         history = fit(*ours(), real(60), compile=True, **OPTIONS)
     (line,) = [str(w.message) for w in caught if "eagerly" in str(w.message)]
