@@ -178,10 +178,9 @@ def _weigh(
 
 def _value(terms: Terms, site: str, mean: bool) -> Tensor:
     trace = terms.traces[0][0]
-    missing = trace.nodes.get(f"{site}_missing")
-    if missing is not None:
-        drawn: Tensor = missing["value"]
-        return drawn
+    missing = f"{site}_missing"
+    if missing in terms:
+        return terms[missing].value
     node = observed_site(trace, site)
     value: Tensor | None = mean_of(node) if mean else node["fn"].sample()
     if value is None:

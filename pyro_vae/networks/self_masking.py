@@ -52,7 +52,7 @@ class SelfMasking(Network):
         self.offset = nn.Parameter(torch.zeros(self.inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        slope = self.slope
+        slope: Tensor = self.slope
         if self.missing != "any":
             slope = softplus(slope) if self.missing == "high" else -softplus(slope)
         return self.offset - slope * x

@@ -63,8 +63,8 @@ def rate_distortion(
     span = float((r + d).max()) - best
     for k, total in enumerate(np.linspace(best, best + max(span, 1.0), 4)):
         ends = np.array(limits[0])
-        text = f"$-$ELBO = {best:.1f}, the best" if k == 0 else None
-        axis.plot(ends, total - ends, color=_style.INK, lw=0.8, ls=":", alpha=0.6, label=text)
+        name = f"$-$ELBO = {best:.1f}, the best" if k == 0 else None
+        axis.plot(ends, total - ends, color=_style.INK, lw=0.8, ls=":", alpha=0.6, label=name)
     axis.set(xlim=limits[0], ylim=limits[1])
     axis.legend(fontsize=_style.TICK, frameon=False)
     _style.labels(axis, "rate R, nats per example", "distortion D, nats per example")

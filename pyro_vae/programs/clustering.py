@@ -94,7 +94,7 @@ class Guide(Program):
             z = pyro.sample("z", self.posterior(x))
             log_joint = mixture.component_distribution.log_prob(z.unsqueeze(-2))
             q = dist.Categorical(logits=mixture.mixture_distribution.logits + log_joint)
-            return pyro.sample("c", q, infer=dict(self.infer))
+            return pyro.sample("c", q, infer=self.infer.copy())
 
 
 def clusters(prior: nn.Module) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -77,7 +77,7 @@ class AutoregressiveCodes(Prior):
 
 
 class _InOrder(dist.TorchDistribution):
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, prior: AutoregressiveCodes, batch: torch.Size | None = None) -> None:
         self.prior = prior
@@ -91,8 +91,8 @@ class _InOrder(dist.TorchDistribution):
         each = dist.Categorical(logits=self.prior.logits(value))
         return each.log_prob(value).sum(-1)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
-        shape = self.shape(sample_shape)
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        shape = self.shape(torch.Size(sample_shape))
         k = torch.zeros(shape, dtype=torch.int64, device=self.prior.input.weight.device)
         for m in range(self.event_shape[0]):
             drawn = dist.Categorical(logits=self.prior.logits(k)[..., m, :]).sample()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -60,7 +60,9 @@ class Codebook(nn.Module):
         """
         rows = z.reshape(-1, self.width)
         if len(rows) < self.size:
-            raise ValueError(f"{self.size} vectors need as many encodings, and there are {len(rows)}")
+            raise ValueError(
+                f"{self.size} vectors need as many encodings, and there are {len(rows)}"
+            )
         order = torch.randperm(len(rows), generator=generator)[: self.size]
         self.vectors.copy_(rows[order.to(rows.device)])
 
@@ -75,7 +77,7 @@ class Codes(dist.TorchDistribution):
     A latent that is none of the codebook's has the probability of the nearest one that is.
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, indices: dist.TorchDistribution, codebook: Codebook) -> None:
         self.indices, self.codebook = indices, codebook
@@ -88,6 +90,6 @@ class Codes(dist.TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return self.indices.log_prob(self.codebook.nearest(value))
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         with torch.no_grad():
-            return self.codebook(self.indices.sample(sample_shape).long())
+            return self.codebook(self.indices.sample(torch.Size(sample_shape)).long())

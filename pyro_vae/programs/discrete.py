@@ -92,7 +92,7 @@ class Guide(Program):
             return joined(
                 *(
                     pyro.sample(
-                        f"c{m}", dist.OneHotCategorical(logits=row), infer=dict(self.infer)
+                        f"c{m}", dist.OneHotCategorical(logits=row), infer=self.infer.copy()
                     )
                     for m, row in enumerate(logits.unbind(-2), 1)
                 )

@@ -14,8 +14,8 @@ r"""Latents in layers, and two guides for them: from the bottom up, and from the
        model              bottom up            top down
 
 ``z1`` is nearest the data. From the bottom up, what z2 learns has to come through a noisy z1, and
-the upper layers tend to stay unused; from the top down the guide takes the model's own order, and
-each layer only corrects what the model expects of it.
+in deep hierarchies the upper layers may stay unused; from the top down the guide takes the model's
+own order, and each layer only corrects what the model expects of it.
 
 Burda, Grosse and Salakhutdinov 2016, *Importance Weighted Autoencoders* (bottom up); Sønderby,
 Raiko, Maaløe, Sønderby and Winther 2016, *Ladder Variational Autoencoders* (top down).
@@ -182,7 +182,7 @@ def product(
                 f"a ladder multiplies diagonal normals, not {type(factor).__name__}: use "
                 "DiagonalNormal for its posteriors and for the model's layers"
             )
-    a, b = first.base_dist, second.base_dist  # type: ignore[attr-defined]
+    a, b = first.base_dist, second.base_dist
     weights = a.scale.pow(-2), b.scale.pow(-2)
     precision = weights[0] + weights[1]
     loc = (a.loc * weights[0] + b.loc * weights[1]) / precision

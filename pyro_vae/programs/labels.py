@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -15,7 +15,7 @@ MISSING = -1
 
 
 def indicators(label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Which class each label tells, ``(*batch, classes)``, and whether it tells one, ``(*batch, 1)``.
+    """Which class each label tells ``(*batch, classes)``, and whether it tells any ``(*batch, 1)``.
 
     Args:
         label: whole numbers ``(*batch,)``: 0 to ``classes - 1``, or -1 where missing.
@@ -79,7 +79,7 @@ class Label(dist.TorchDistribution):
     tensor([0., -inf, 0.])
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, y: Tensor, validate_args: bool | None = None) -> None:
         self.y = y

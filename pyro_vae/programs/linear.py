@@ -56,10 +56,11 @@ class Model(Program):
     Raises ``ValueError`` for sizes below 1 or another word for the noise.
 
     >>> model = Model(features=2, latent=1)
-    >>> model.W.data = torch.tensor([[3.0], [0.0]]); model.log_scale.data.fill_(4.0).log_()
-    tensor(1.3863)
-    >>> model.posterior(torch.tensor([[5.0, 1.0]])).mean                 # 3 * 5 / 25
-    tensor([[0.6000]], grad_fn=<SqueezeBackward1>)
+    >>> with torch.no_grad():                            # noise variance 1 at the start
+    ...     _ = model.W.copy_(torch.tensor([[3.0], [0.0]]))
+    ...     mean = model.posterior(torch.tensor([[5.0, 1.0]])).mean
+    >>> mean                                             # 3 * 5 / (3 * 3 + 1)
+    tensor([[1.5000]])
     """
 
     def __init__(self, features: int, latent: int, noise: Noise = "shared") -> None:

@@ -72,9 +72,9 @@ class Stream(nn.Module):
         )
         for network in self.residuals:
             # Small at first, so that the stream's variance does not grow with the depth.
-            last = network.layers[-1]
-            last.weight.data.mul_(layers**-0.5)
-            last.bias.data.zero_()
+            *_, weight, bias = network.parameters()
+            weight.data.mul_(layers**-0.5)
+            bias.data.zero_()
 
     def __len__(self) -> int:
         return len(self.adds)
@@ -109,7 +109,7 @@ class Model(Program):
         self.likelihood = likelihood
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        h = self.stream.start
+        h: Tensor = self.stream.start
         with pyro.plate("data", len(x)):
             for number in range(len(self.stream), 0, -1):
                 z = pyro.sample(f"z{number}", self.stream.prior(number, h))

@@ -23,11 +23,12 @@ Kingma, Rezende, Mohamed and Welling 2014, *Semi-supervised Learning with Deep G
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.poutine.runtime import InferDict
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
@@ -85,8 +86,8 @@ class Guide(Program):
             labelled example. The bound itself teaches it by unlabelled examples alone. It adds to
             the gradient, in training mode, and nothing to the value of the bound. The paper's
             choice is N / (10 N_labelled).
-        estimator: of the gradient at y: ``"enumerate"``, ``"leave-one-out"`` (of several particles),
-            ``"gumbel-softmax"`` or another; ``None`` leaves it to the objective.
+        estimator: of the gradient at y: ``"enumerate"``, ``"leave-one-out"`` (which needs several
+            particles), ``"gumbel-softmax"`` or another; ``None`` leaves it to the objective.
 
     Call: ``guide(x, label)`` or ``guide(x)``; returns z ``(batch, latent)``.
 
@@ -116,7 +117,7 @@ class Guide(Program):
         logits = self.classifier(x)
         with pyro.plate("data", len(x)):
             q = dist.OneHotCategorical(logits=known(logits, label))
-            y = pyro.sample("y", q, infer=dict(self.infer))
+            y = pyro.sample("y", q, infer=self.infer.copy())
             if label is not None and self.training and self.auxiliary > 0.0:
                 own, _ = indicators(label, logits.shape[-1])
                 right = log_softmax(logits, -1).where(own, 0.0).sum(-1)
@@ -144,10 +145,10 @@ def taught(name: str, gain: Tensor) -> None:
     The site's value is 0 and its gradient that of ``gain``, for every objective, Pyro's too.
     """
     unit = dist.Unit(gain.detach() - gain, has_rsample=True)
-    options = {"is_auxiliary": True, "estimator": "pathwise"}
+    options = cast(InferDict, {"is_auxiliary": True, "estimator": "pathwise"})
     pyro.sample(name, unit, obs=unit.sample(), infer=options)
 
 
-def chosen(estimator: str | None) -> dict[str, Any]:
+def chosen(estimator: str | None) -> InferDict:
     """A site's ``infer`` for this estimator. Pyro's own ELBOs do not read it."""
-    return {} if estimator is None else {"estimator": estimator}
+    return cast(InferDict, {} if estimator is None else {"estimator": estimator})

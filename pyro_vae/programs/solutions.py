@@ -75,10 +75,10 @@ def factor_analysis(
     Raises ``ValueError`` as :func:`principal_components`, and for a feature that never varies.
 
     >>> _ = torch.manual_seed(0)
-    >>> z, noise = torch.randn(2000, 1), torch.randn(2000, 3)
-    >>> x = z @ torch.tensor([[2.0, 1.0, 1.0]]) + noise * torch.tensor([0.5, 1.0, 2.0])
+    >>> z, noise = torch.randn(9000, 1), torch.randn(9000, 5)
+    >>> x = z + noise * torch.tensor([0.5, 1.0, 2.0, 1.0, 1.0])
     >>> factor_analysis(x, latent=1).log_scale.exp().data.round(decimals=1)
-    tensor([0.5000, 1.0000, 2.0000])
+    tensor([0.5000, 1.0000, 2.0000, 1.0000, 1.0000])
     """
     if iterations < 1:
         raise ValueError(f"iterations is at least 1, not {iterations}")

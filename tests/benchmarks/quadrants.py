@@ -67,21 +67,22 @@ def cvae(known: int, unknown: int) -> tuple[conditional.Model, conditional.Guide
 def main() -> None:
     """Train, measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quadrants", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--images", type=int, default=2000, help="test images of the NLL")
     parser.add_argument("--particles", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--picture", help="file to draw completions of one quadrant into")
+    parser.add_argument("--picture", help="file to draw the first one's completions into")
     options = parser.parse_args()
     mnist = data.load("mnist", cache=os.environ["PYRO_VAE_DATA"], download=False)
-    train, valid, test = (x[:, 0] for x in (mnist.train, mnist.valid, mnist.test))
+    train, valid, test = (x.reshape(-1, 28, 28) for x in (mnist.train, mnist.valid, mnist.test))
     settings: dict[str, Any] = {
         "batch_size": 128, "lr": 1e-3, "patience": 3, "transform": dynamic_binarization,
         "seed": options.seed, "progress": False,
     }  # fmt: skip
     print("| quadrants given | baseline | CVAE, ELBO | CVAE, NLL | ESS | epochs | seconds |")
     print("|---|---|---|---|---|---|---|")
-    for quadrants in (1, 2, 3):
+    for quadrants in options.quadrants:
         torch.manual_seed(options.seed)
         known = given(quadrants)
         parts = [parted(x, known) for x in (train, valid, test[: options.images])]
@@ -90,7 +91,14 @@ def main() -> None:
         sizes = y.shape[1], x.shape[1]
         baseline, (model, guide) = Baseline(*sizes), cvae(*sizes)
         start = time.perf_counter()
-        fit(baseline, no_latents, (x, y), validation=(xv, yv), epochs=12, **settings)
+        fit(
+            baseline,
+            no_latents,
+            (x, y),
+            validation=(xv, yv),
+            epochs=min(12, options.epochs),
+            **settings,
+        )
         history = fit(model, guide, (x, y), validation=(xv, yv), epochs=options.epochs, **settings)
         seconds = time.perf_counter() - start
         with torch.no_grad():
@@ -105,7 +113,7 @@ def main() -> None:
             f"| {len(history['elbo'])} | {seconds:.0f} |",
             flush=True,
         )
-        if options.picture and quadrants == 1:
+        if options.picture and quadrants == options.quadrants[0]:
             draw(options.picture, model, baseline, test[:12], known)
 
 

@@ -25,6 +25,7 @@ X = {"banana": 2.0, "two modes": 1.2}
 
 FAMILIES = {
     "DiagonalNormal": {},
+    "FullCovarianceNormal": {},
     "Householder": {"layers": 1},
     "Planar": {"layers": 8},
     "Sylvester": {"layers": 4},
@@ -60,7 +61,7 @@ def programs(kind: str, family: str) -> tuple[vae.Model, vae.Guide]:
     torch.manual_seed(0)
     model = vae.Model(priors.StandardNormal(2), likelihoods.Normal(Decoder(kind), scale=0.5))
     part, options = getattr(posteriors, family), FAMILIES[family]
-    latent = {} if family == "DiagonalNormal" else {"latent": 2}
+    latent = {} if family.endswith("Normal") else {"latent": 2}
     own = Own(part.outputs(2, **options)[0])
     return model, vae.Guide(part(own, **latent, **options))
 

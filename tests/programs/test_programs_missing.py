@@ -34,9 +34,9 @@ NAN = float("nan")
 class Exact(nn.Module):
     """q(z|x_obs), the posterior of a linear-Gaussian model, whatever is known of each row."""
 
-    def __init__(self, truth: LinearGaussian, widen: float = 1.0) -> None:
+    def __init__(self, truth: LinearGaussian, widen: float = 1.0, shift: float = 0.0) -> None:
         super().__init__()
-        self.truth, self.widen = truth, widen
+        self.truth, self.widen, self.shift = truth, widen, shift
 
     def forward(self, seen: Tensor) -> dist.TorchDistribution:
         x, there = seen.chunk(2, -1)
@@ -45,7 +45,7 @@ class Exact(nn.Module):
         precision = torch.eye(truth.latent).to(W) + W.mT @ W / truth.sigma**2
         d = ((x - truth.mean) * there).unsqueeze(-1)
         mean = torch.linalg.solve(precision, W.mT @ d).squeeze(-1) / truth.sigma**2
-        return dist.MultivariateNormal(mean, self.widen * torch.linalg.inv(precision))
+        return dist.MultivariateNormal(mean + self.shift, self.widen * torch.linalg.inv(precision))
 
 
 class Affine(nn.Module):
@@ -63,6 +63,7 @@ def exact(widen: float = 1.0, n: int = 30) -> tuple[Model, Guide, Tensor, Tensor
     mask[0], mask[1] = True, False
     likelihood = Normal(Affine(case.truth), scale=case.truth.sigma)
     model = Model(StandardNormal(3), likelihood).double()
+    likelihood.log_scale.fill_(math.log(case.truth.sigma))  # which single precision had rounded
     return model, Guide(Exact(case.truth, widen), True), case.x, mask, case.truth
 
 
@@ -108,6 +109,7 @@ def test_half_a_row_is_the_smaller_model():
     mask[:, :3] = True
     half = LinearGaussian(truth.W[:3], truth.mean[:3], truth.sigma)
     small = vae.Model(StandardNormal(3), Normal(Affine(half), scale=truth.sigma)).double()
+    small.likelihood.log_scale.fill_(math.log(truth.sigma))
 
     def small_guide(x):
         full = torch.cat([x, torch.ones_like(x)], -1)
@@ -139,11 +141,12 @@ def test_single_imputation_is_the_exact_conditional_mean():
 
 def test_a_wrong_guide_is_put_right_by_the_weights():
     model, guide, x, mask, truth = exact(widen=2.0)
+    guide.posterior.shift = 0.3
     x, mask = x[2:], mask[2:]
     found = impute(model, guide, x, mask, particles=20_000)
     for row, there, filled in zip(x, mask, found, strict=True):
         _, mean, covariance = conditional(truth, row, there)
-        error = 3 * ((covariance.diagonal() - truth.sigma**2) / 20_000).sqrt()
+        error = 4 * ((covariance.diagonal() - truth.sigma**2) / 20_000).sqrt()
         assert ((filled[~there] - mean).abs() < 5 * error).all()
 
 
@@ -233,7 +236,7 @@ def test_training_helps_imputation():
     x, mask = table(200)
     both = pair()
     before = impute(*both, x, mask, particles=100)
-    fit(*both, (x, mask), objective=ImportanceWeightedELBO(5), epochs=60, batch_size=50, lr=1e-2,
+    fit(*both, (x, mask), objective=ImportanceWeightedELBO(5), epochs=60, batch_size=100, lr=2e-2,
         progress=False)  # fmt: skip
     after = impute(*both, x, mask, particles=100)
 
@@ -245,7 +248,7 @@ def test_training_helps_imputation():
 
 
 def test_generation_is_whole():
-    x, mask = table()
+    x, _ = table()
     made = generate(pair().model, x, n=7, mean=False)
     assert made.shape == (7, 4) and (made != 0).all()
 
