@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -92,12 +93,23 @@ def known_parts(slot: str) -> dict[str, type]:
         derived: list[type] = pending.pop().__subclasses__()
         pending += derived
         for kind in derived:
-            ours = kind.__module__.startswith("pyro_vae.") and kind.__name__ not in ELSEWHERE
-            if ours and not is_abstract(kind) and not kind.__name__.startswith("_"):
+            if (
+                _offered(kind)
+                and kind.__name__ not in ELSEWHERE
+                and not is_abstract(kind)
+                and not kind.__name__.startswith("_")
+            ):
                 found[kind.__name__] = kind
     other = {"encoder": "Decoder", "decoder": "Encoder"}.get(slot)
     names = [name for name in found if other is None or not name.endswith(other)]
     return {name: found[name] for name in sorted(names, key=lambda n: (n != default, n))}
+
+
+def _offered(kind: type) -> bool:
+    """Whether a class is one that its folder of this package offers, whatever else is imported."""
+    folder = ".".join(kind.__module__.split(".")[:2])
+    here = folder.startswith("pyro_vae.")
+    return here and kind.__name__ in getattr(sys.modules[folder], "__all__", ())
 
 
 def is_abstract(kind: type) -> bool:

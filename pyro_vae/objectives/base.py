@@ -60,6 +60,8 @@ class Objective(PyroELBO, nn.Module):
 
     #: How the KL is taken in what is reported, and in ``bound`` where the objective uses it.
     kl: KL = "auto"
+    #: Whether ``bound`` is made of importance weights, in which no KL is taken in closed form.
+    weighs_samples = False
     #: Whether a site may choose its estimator, ``infer={"estimator": ...}``.
     takes_estimators = False
 
@@ -106,7 +108,7 @@ class Objective(PyroELBO, nn.Module):
 
     def closed(self, terms: Terms) -> set[str]:
         """Names of the latent sites whose KL this objective takes in closed form."""
-        return analytic_sites(terms, self.kl)
+        return set() if self.weighs_samples else analytic_sites(terms, self.kl)
 
     def labels(self, terms: Terms) -> dict[str, str]:
         """How the gradient of each of the guide's sites is estimated, where ``explain`` asks."""

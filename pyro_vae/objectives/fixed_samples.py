@@ -19,6 +19,8 @@ class FixedSamples(Objective):
     To add one: implement ``bound``, and begin it with ``require_fixed(terms)``.
     """
 
+    weighs_samples = True
+
     def labels(self, terms: Terms) -> dict[str, str]:
         return {site.name: "fixed samples" for site in terms.of_kind("latent", "auxiliary")}
 

@@ -72,6 +72,8 @@ class ImportanceWeightedELBO(Objective):
     [4.6, 3.5]
     """
 
+    weighs_samples = True
+
     def __init__(
         self, particles: int = 5, gradient: Gradient = "pathwise", vectorize: bool = True
     ) -> None:

@@ -38,6 +38,8 @@ class MIWAE(Objective):
     32
     """
 
+    weighs_samples = True
+
     def __init__(self, outer: int = 8, inner: int = 8, vectorize: bool = True) -> None:
         for name, value in (("outer", outer), ("inner", inner)):
             if not isinstance(value, int) or value < 1:
@@ -102,6 +104,8 @@ class CIWAE(Objective):
     """
 
     beta: Tensor
+
+    weighs_samples = True
 
     def __init__(
         self,

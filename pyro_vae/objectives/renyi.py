@@ -43,6 +43,8 @@ class RenyiELBO(Objective):
     [0.5, 0.62, 0.937]
     """
 
+    weighs_samples = True
+
     def __init__(self, alpha: float = 0.0, particles: int = 5, vectorize: bool = True) -> None:
         if not math.isfinite(alpha):
             raise ValueError(f"alpha is a finite number, not {alpha!r}")

@@ -17,7 +17,7 @@ from torch import nn
 from pyro_vae.checks import check
 from pyro_vae.likelihoods import Bernoulli
 from pyro_vae.networks import ConvDecoder, ConvEncoder
-from pyro_vae.objectives import ELBO, explain, split
+from pyro_vae.objectives import ELBO, ImportanceWeightedELBO, explain, split
 from pyro_vae.objectives.explanation import HEADER
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
@@ -266,3 +266,12 @@ def test_an_objective_that_is_none(objective):
     case = ours()
     with pytest.raises(TypeError, match="objective is an ELBO of ours or of Pyro's, not"):
         explain(case.model, case.guide, *case.args, objective=objective)
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+def test_a_bound_of_importance_weights_takes_no_kl_in_closed_form(particles):
+    case = CASES["ours-bernoulli"]()
+    (row, *_) = explain(
+        case.model, case.guide, *case.args, objective=ImportanceWeightedELBO(particles)
+    ).rows
+    assert row[0] == "z" and row[6] == "sampled"
