@@ -383,10 +383,15 @@ def test_a_real_ctrl_c_while_the_file_goes_to_disk(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(path, {"step": 1})
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            save(path, {"step": 2})
+    # A shell that starts a process in the background may have it ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                save(path, {"step": 2})
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert load(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 
