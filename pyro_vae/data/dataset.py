@@ -124,11 +124,24 @@ transform=dynamic_binarization)
         """The same data with each event as one vector: (n, features)."""
         return self._map(lambda x: x.flatten(1))
 
-    def subset(self, n: int) -> Dataset:
-        """The first `n` examples of each split (all of a split that has fewer)."""
+    def subset(self, n: int, seed: int = 0) -> Dataset:
+        """`n` examples of each split, drawn at random (all of a split that has fewer).
+
+        Not the first `n`: some published sets are sorted by class. Those drawn keep their order.
+
+        >>> x = torch.arange(6.0)[:, None]
+        >>> Dataset("sorted", x, x, x).subset(3).train.flatten().tolist()
+        [2.0, 3.0, 5.0]
+        """
         if n < 1:
             raise ValueError(f"{self.name}: subset({n}); at least one example is needed")
-        return self._map(lambda x: x[:n], lambda y: y[:n])
+
+        def draw(t: Tensor) -> Tensor:
+            generator = torch.Generator().manual_seed(seed)
+            kept = torch.randperm(len(t), generator=generator)[:n].sort().values
+            return t[kept.to(t.device)]
+
+        return self._map(draw, draw)
 
     def binarized(self, seed: int = 0) -> Dataset:
         """Binary data from grey: train drawn afresh for each batch, the other splits drawn once.

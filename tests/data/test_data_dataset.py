@@ -25,13 +25,29 @@ def grey(n: int = 6, **changes) -> Dataset:
 
 
 def test_flatten_and_subset_keep_examples_and_labels_together():
-    data = grey().flatten().subset(3)
+    whole = grey().flatten()
+    data = whole.subset(3)
     assert data.event_shape == (4,)
     assert [len(x) for x in (data.train, data.valid, data.test)] == [3, 2, 3]
-    assert torch.equal(data.train, grey().train[:3].reshape(3, 4))
-    assert data.labels is not None
+    assert data.labels is not None and whole.labels is not None
+    # In `grey` a training label is its example's number.
+    assert torch.equal(data.train, whole.train[data.labels["train"]])
     assert data.labels["test"].tolist() == [2, 3, 4]
     assert data.labels["valid"].tolist() == [0, 1]
+
+
+def test_subset_of_sorted_data_is_no_beginning():
+    # 1,000 of 10 classes: the first 100 hold one class, a random 100 miss a given class with
+    # probability 0.9^100 < 3e-5, so one of ten with < 3e-4; the seed is fixed.
+    labels = torch.arange(10).repeat_interleave(100)
+    x = torch.rand(1000, 2)
+    each = {"train": labels, "valid": labels, "test": labels}
+    data = Dataset("sorted", x, x, x, labels=each).subset(100)
+    assert data.labels is not None
+    assert data.labels["test"].unique().tolist() == list(range(10))
+    again = Dataset("sorted", x, x, x).subset(100)
+    assert torch.equal(again.test, data.test)
+    assert not torch.equal(Dataset("sorted", x, x, x).subset(100, seed=1).test, data.test)
 
 
 def test_binarized_draws_valid_and_test_once_and_train_never():
