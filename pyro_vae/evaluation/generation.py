@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from pyro import poutine
 from torch import Tensor
@@ -56,7 +58,7 @@ def generate(
 def decode(
     model: Program,
     like: Tensor,
-    z: Tensor,
+    z: Tensor | Mapping[str, Tensor],
     *others: Tensor,
     site: str = "z",
     observed: str | None = None,
@@ -67,9 +69,11 @@ def decode(
     Args:
         model: any Pyro program, called as ``model(x, *others)``.
         like: ``(anything, *event)``: only its event shape, type and device are read.
-        z: values of the latent site, ``(*batch, latent)``; flattened to one batch.
+        z: values of the latent site, ``(*batch, latent)``; flattened to one batch. Of several
+            sites, a mapping from their names to values of one batch shape.
         others: further arguments of the model, each as long as that batch.
-        site: the latent site that takes them; other latents are drawn from the model.
+        site: the latent site that takes them, where z is a tensor; other latents are drawn from
+            the model.
         observed: the observed site, where there are several.
         seed: of those draws.
 
@@ -78,35 +82,44 @@ def decode(
 
     Raises:
         ProgramError: the model has no such latent site.
-        ValueError: the values have another event shape than the site.
+        ValueError: the values have another event shape than the site, or differ in batch shape.
 
     >>> import pyro, pyro.distributions as dist
     >>> def model(x):
     ...     with pyro.plate("data", len(x)):
+    ...         y = pyro.sample("y", dist.Normal(0.0, 1.0))
     ...         z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
-    ...         pyro.sample("x", dist.Normal(z.sum(-1), 0.1), obs=x)
-    >>> decode(model, torch.zeros(1), torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
-    tensor([1., 5.])
+    ...         pyro.sample("x", dist.Normal(y + z.sum(-1), 0.1), obs=x)
+    >>> y, z = torch.tensor([0.0, 10.0]), torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    >>> decode(model, torch.zeros(1), {"y": y, "z": z})
+    tensor([ 1., 15.])
     """
+    several = isinstance(z, Mapping)
+    values: dict[str, Tensor] = dict(z) if isinstance(z, Mapping) else {site: z}
+    if several and (not values or site != "z"):
+        raise ValueError("a mapping names its sites itself: give at least one, and no site=")
     one = prepare((model,), _dummies(like, 1), [other[:1] for other in others])
     with undisturbed(model, seed=seed), told_in_one_line("model", one):
-        node = latent_site(poutine.trace(model).get_trace(*one), site, "model")
-    event = tuple(node["fn"].event_shape)
-    if tuple(z.shape[z.dim() - len(event) :]) != event:
-        raise ValueError(
-            f"z has shape {tuple(z.shape)}, but one value of site {site!r} has shape {event}"
-        )
-    if z.numel() == 0:
-        raise ValueError(f"z holds no values (its shape is {tuple(z.shape)})")
-    flat = z.reshape(-1, *event).to(node["value"])
-    return _observe(
-        model,
-        prepare((model,), _dummies(like, len(flat)), (*others, flat)),
-        False,
-        observed,
-        seed,
-        site,
-    )
+        trace = poutine.trace(model).get_trace(*one)
+        nodes = {name: latent_site(trace, name, "model") for name in values}
+    batches = {}
+    for name, value in values.items():
+        event, what = tuple(nodes[name]["fn"].event_shape), repr(name) if several else "z"
+        lead = value.dim() - len(event)
+        if lead < 0 or tuple(value.shape[lead:]) != event:
+            raise ValueError(
+                f"{what} has shape {tuple(value.shape)}, but one value of site {name!r} has shape "
+                f"{event}"
+            )
+        if value.numel() == 0:
+            raise ValueError(f"{what} holds no values (its shape is {tuple(value.shape)})")
+        batches[name] = tuple(value.shape[:lead])
+        values[name] = value.reshape(-1, *event).to(nodes[name]["value"])
+    if len(set(batches.values())) > 1:
+        raise ValueError(f"the values of the sites differ in batch shape: {batches}")
+    dummies = _dummies(like, len(next(iter(values.values()))))
+    arguments = prepare((model,), dummies, (*others, *values.values()))
+    return _observe(model, arguments, False, observed, seed, [*values])
 
 
 def _observe(
@@ -115,13 +128,16 @@ def _observe(
     samples: bool,
     observed: str | None,
     seed: int,
-    latent: str | None = None,
+    latents: Sequence[str] = (),
 ) -> Tensor:
+    """Run the model; the last of the arguments are values of these latents."""
+
     def run(*part: Tensor) -> poutine.Trace:
         program = poutine.uncondition(model)
-        if latent is not None:
-            program = poutine.condition(program, data={latent: part[-1]})
-            part = part[:-1]
+        if latents:
+            given, part = part[-len(latents) :], part[: -len(latents)]
+            chosen = dict(zip(latents, given, strict=True))
+            program = poutine.condition(program, data=chosen)
         with told_in_one_line("model", part):
             return poutine.trace(program).get_trace(*part)
 

@@ -149,6 +149,32 @@ def test_decode_names_what_is_wrong():
         decode(case.model, case.x, torch.zeros(0, 3))
 
 
+def class_and_style(x):
+    with pyro.plate("data", len(x)):
+        y = pyro.sample("y", dist.Categorical(x.new_ones(3)))
+        z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+        pyro.sample("x", dist.Normal(10.0 * y[..., None] + z, 1.0).to_event(1), obs=x)
+
+
+def test_decode_conditions_several_sites():
+    y, z = torch.arange(6).reshape(2, 3) % 3, torch.randn(2, 3, 2)
+    found = decode(class_and_style, torch.zeros(1, 2), {"y": y, "z": z})
+    torch.testing.assert_close(found, (10.0 * y[..., None] + z).reshape(6, 2))
+    only = decode(class_and_style, torch.zeros(1, 2), {"y": y})  # z is drawn: 5 standard deviations
+    assert ((only - 10.0 * y.reshape(6, 1)).abs() < 5.0).all()
+    for wrong, match in (
+        ({"y": y[0], "z": z}, "differ in batch shape"),
+        ({"y": y, "z": z[..., :1]}, r"'z' has shape \(2, 3, 1\)"),
+        ({}, "at least one"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            decode(class_and_style, torch.zeros(1, 2), wrong)
+    with pytest.raises(ValueError, match="no site="):
+        decode(class_and_style, torch.zeros(1, 2), {"y": y}, site="y")
+    with pytest.raises(ProgramError, match="no latent site 'w'"):
+        decode(class_and_style, torch.zeros(1, 2), {"y": y, "w": z})
+
+
 def test_encode_is_the_guides_distribution():
     case = known()
     mean, covariance = case.truth.posterior(case.x)
