@@ -18,7 +18,7 @@ values go missing, the missing entries are latents of their own, and the guide d
 model's own p(x|z), so that both densities of theirs cancel in the importance weights.
 
 What p(s|x) is cannot be found from the data alone: say what you know of it, such as that entries
-go missing by their own values (:class:`pyro_vae.networks.SelfMasking`).
+go missing by their own values: ``SelfMasking``, which this module offers, too.
 
 Ipsen, Mattei and Frellsen 2021, *not-MIWAE: Deep Generative Modelling with Missing not at Random
 Data*.
@@ -31,8 +31,12 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.networks.self_masking import SelfMasking
+
 from .missing import known, supported
 from .registration import Program
+
+__all__ = ["Guide", "Model", "SelfMasking"]
 
 
 class Model(Program):
@@ -54,7 +58,7 @@ class Model(Program):
     >>> from pyro_vae.likelihoods import Normal
     >>> from pyro_vae.networks import MLP
     >>> from pyro_vae.priors import StandardNormal
-    >>> model = Model(StandardNormal(2), Normal(MLP(2, 3)), MLP(3, 3))
+    >>> model = Model(StandardNormal(2), Normal(MLP(2, 3)), SelfMasking(3, 3, missing="high"))
     >>> model(torch.tensor([[1.0, float("nan"), 3.0]])).detach()[0, [0, 2]]
     tensor([1., 3.])
     """

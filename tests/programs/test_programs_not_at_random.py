@@ -19,13 +19,12 @@ from pyro_vae.evaluation import evaluate, generate, log_evidence
 from pyro_vae.evaluation.impute import impute, multiple_imputations
 from pyro_vae.likelihoods import Bernoulli, Normal
 from pyro_vae.networks import MLP
-from pyro_vae.networks.self_masking import SelfMasking
 from pyro_vae.objectives import explain
 from pyro_vae.objectives.importance import ImportanceWeightedELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE, missing
-from pyro_vae.programs.not_at_random import Guide, Model
+from pyro_vae.programs.not_at_random import Guide, Model, SelfMasking
 from pyro_vae.training import CompiledSVI
 
 SIGMA, W = 0.5, (1.0, 0.8, -0.6)
