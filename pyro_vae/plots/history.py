@@ -36,7 +36,7 @@ def curves(
     own; training and validation share it.
 
     Args:
-        history: name to values, one for each epoch. Drawn are ``elbo``, ``reconstruction`` and
+        history: name to values, one for each epoch, or what `fit` returns. Drawn are ``elbo``, ``reconstruction`` and
             ``kl``, and each with the prefix ``valid_``, in nats per example; ``epoch`` gives the
             epochs, else they count from 1. Other names are ignored; None or NaN is a gap over
             which the line goes on (validation every fifth epoch, say).
@@ -68,7 +68,7 @@ def curves(
     if not any(np.isfinite(values).any() for values in columns.values()):
         raise ValueError(
             f"history has no values of {', '.join(PANELS)}, with or without 'valid_'; "
-            f"it has {', '.join(map(str, history)) or 'nothing'}"
+            f"it has {', '.join(map(str, getattr(history, 'columns', history))) or 'nothing'}"
         )
     some = len(next(iter(columns.values())))
     epoch = _column(history["epoch"], "epoch") if "epoch" in history else np.arange(1.0, some + 1)

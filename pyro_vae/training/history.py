@@ -91,6 +91,9 @@ class History:
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
+    def __contains__(self, key: object) -> bool:
+        return key in (self.columns if isinstance(key, str) else self.rows)
+
     @overload
     def __getitem__(self, key: str) -> list[Number]: ...
     @overload

@@ -9,6 +9,7 @@ import torch
 
 from pyro_vae import plots
 from pyro_vae.plots import _style
+from pyro_vae.training import History
 
 HISTORY = {
     "epoch": [1, 2, 3],
@@ -92,9 +93,15 @@ def test_given_axes_are_used():
         plots.curves({"kl": [1.0]}, ax=figure)
 
 
+def test_the_history_of_a_run_is_drawn_as_it_is():
+    first, second = plots.curves(History([{"epoch": 5, "elbo": -3.0, "valid_kl": 1.0}]))
+    assert list(first.lines[0].get_xdata()) == [5] and list(second.lines[0].get_ydata()) == [1.0]
+
+
 BAD = [
     ({}, {}, ValueError, "history has no values of elbo, reconstruction, kl"),
     ({"loss": [1.0]}, {}, ValueError, "it has loss"),
+    (History([{"loss": 1.0}]), {}, ValueError, "it has loss"),
     ({"elbo": [None, None]}, {}, ValueError, "history has no values of elbo"),
     ({"elbo": [1.0], "kl": [1.0, 2.0]}, {}, ValueError, "history has 1 epochs but 2 of 'kl'"),
     ({"epoch": [1], "kl": [1.0, 2.0]}, {}, ValueError, "history has 1 epochs but 2 of 'kl'"),

@@ -77,6 +77,11 @@ def test_best_epoch(rows: list[dict[str, Any]], best: int | None) -> None:
     assert History(rows).best_epoch == best
 
 
+def test_in_tells_columns_by_name_and_rows_by_value(history: History) -> None:
+    assert "elbo" in history and "loss" not in history
+    assert history[0] in history and {"epoch": 1} not in history
+
+
 def test_an_unknown_column_names_the_known(history: History) -> None:
     with pytest.raises(KeyError, match="no column 'elb'; it has: epoch, elbo, kl, valid_elbo, lr"):
         history["elb"]
