@@ -26,19 +26,20 @@ from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE, counts
 
 LATENT, HIDDEN = 10, [128]
+MARKER = "Dbi"  # of these genes it varies most between cells, for its mean
 LIKELIHOODS = (Poisson, NegativeBinomial, ZeroInflatedNegativeBinomial)
 
 
-def cells(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """8,000 training, 1,000 validation and 1,000 test cells, shuffled by seed 0."""
+def cells(folder: Path) -> tuple[list[Tensor], list[str]]:
+    """8,000 training, 1,000 validation and 1,000 test cells, shuffled by seed 0; gene names."""
     file = np.load(folder / "singlecell" / "brain10k_subset.npz", allow_pickle=False)
     n, genes = (int(size) for size in file["shape"])
     row = np.repeat(np.arange(n), np.diff(file["indptr"]))
     x = np.zeros((n, genes), dtype=np.float32)
     x[row, file["indices"].astype(np.int64)] = file["data"]
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    train, valid, test = torch.from_numpy(x)[order].split([n - 2000, 1000, 1000])
-    return train, valid, test
+    parts = torch.from_numpy(x)[order].split([n - 2000, 1000, 1000])
+    return list(parts), file["genes"].tolist()
 
 
 #: Adam moves the logarithm of a dispersion by at most its rate in a step: start near Poisson.
@@ -68,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     if "PYRO_VAE_DATA" not in os.environ:
         sys.exit("set PYRO_VAE_DATA to a folder with singlecell/brain10k_subset.npz")
-    train, valid, test = cells(Path(os.environ["PYRO_VAE_DATA"]))
+    (train, valid, test), genes = cells(Path(os.environ["PYRO_VAE_DATA"]))
     print(
         "| likelihood | seed | NLL ± SE over cells | more than Poisson, same cells | ELBO | CPU s |"
     )
@@ -91,31 +92,38 @@ def main() -> None:
                 flush=True,
             )
             last[name] = evaluation.reconstruct(*both, test, samples=True)
+            if likelihood is NegativeBinomial:
+                guide = both.guide
     if options.picture:
-        picture(test, last, options.picture)
+        picture(test, genes.index(MARKER), guide, last, options.picture)
 
 
-def picture(x: Tensor, drawn: dict[str, Tensor], file: str) -> None:
-    """Of every gene, over the test cells: variance and part of zeros, in data and in replicas."""
+def picture(x: Tensor, gene: int, guide: Any, drawn: dict[str, Tensor], file: str) -> None:
+    """The cells' latents, coloured by one gene; and the spread of every gene, in data and replicas.
+
+    Of the latent dimensions the two along which the means of q(z|x) vary most are shown: where z is
+    standard normal, so is any rotation of it.
+    """
     import matplotlib.pyplot as plt
 
     from pyro_vae import plots
 
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+    z = evaluation.encode(guide, x).mean
+    _, _, axes = torch.linalg.svd(z - z.mean(0), full_matrices=False)
+    share = (1e4 * x[:, gene] / x.sum(1).clamp(min=1)).log1p()
+    plots.latent_scatter(z @ axes[:2].T, share, ax=left, title=f"Cells, by log share of {MARKER}")
+    left.set(xlabel="first principal axis of z", ylabel="second")
     sets = {"data": x, **drawn}
     for place, (name, counts_) in enumerate(sets.items()):
-        mean, look = counts_.mean(0), {"s": 6, "label": name, "zorder": -place, "linewidths": 0}
+        mean, look = counts_.mean(0), {"s": 8, "label": name, "zorder": -place, "linewidths": 0}
         seen = mean > 0
-        color = "0.1" if name == "data" else f"C{place - 1}"
-        axes[0].scatter(mean[seen], (counts_.var(0) / mean)[seen], color=color, **look)
-        axes[1].scatter(mean[seen], (counts_ == 0).float().mean(0)[seen], color=color, **look)
-    axes[0].set(xscale="log", yscale="log", xlabel="mean count of a gene", ylabel="variance / mean",
-                title="Spread of the test cells")  # fmt: skip
-    axes[1].set(xscale="log", xlabel="mean count of a gene", ylabel="part of zeros",
-                title="Zeros of the test cells")  # fmt: skip
-    axes[0].legend(fontsize=8)
-    figure.tight_layout()
-    plots.save(list(axes), file)
+        color = ("#000000", "#56B4E9", "#E69F00", "#009E73")[place]
+        right.scatter(mean[seen], (counts_.var(0) / mean)[seen], color=color, **look)
+    right.set(xscale="log", yscale="log", xlabel="mean count of a gene", ylabel="variance / mean")
+    right.set_title("Genes, in the test cells and in replicas of them", fontsize="medium")
+    right.legend(fontsize=8, frameon=False)
+    plots.save([left, right], file, dpi=100)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pyro
 import torch
+from pictures import rows
 from torch import Tensor, nn
 
 from pyro_vae import data, evaluation, fit
@@ -81,24 +82,9 @@ def main() -> None:
               f"| {seconds:.0f} |", flush=True)  # fmt: skip
     if options.picture:
         shown = [x, spoilt["salt and pepper"], made[0], made[1]]
-        picture([rows[:12] for rows in shown], options.picture)
-
-
-def picture(rows: list[Tensor], file: str) -> None:
-    """A row of digits each: clean, spoilt, reconstructed by the plain guide, and by the other."""
-    import matplotlib.pyplot as plt
-
-    from pyro_vae import plots
-
-    names = ["clean", "spoilt", "plain guide", "denoising guide"]
-    figure, axes = plt.subplots(len(rows), 1, figsize=(8, 3.2))
-    for ax, images, name in zip(axes, rows, names, strict=True):
-        padded = torch.nn.functional.pad(images.reshape(-1, 8, 8), (1, 1), value=0.3)
-        ax.imshow(padded.permute(1, 0, 2).reshape(8, -1), cmap="gray_r", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
-        ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.tight_layout()
-    plots.save(list(axes), file)
+        names = ["clean", "spoilt", "plain guide", "denoising guide"]
+        images = {name: part[:12] for name, part in zip(names, shown, strict=True)}
+        rows(images, options.picture, cmap="gray_r")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 
 import torch
+from pictures import rows
 from torch import Tensor
 
-from pyro_vae import data, evaluation, fit, plots
+from pyro_vae import data, evaluation, fit
 from pyro_vae.programs import linear
 from pyro_vae.programs.solutions import factor_analysis, principal_components
 
@@ -41,7 +42,7 @@ def main() -> None:
     train, test = noisy(digits.train, 0), noisy(digits.test, 1)
     print("| | train, exact | test, exact | ELBO, train |")
     print("|---|---|---|---|")
-    rows = []
+    found: dict[str, Tensor] = {}
     solutions = {"shared": principal_components, "per-feature": factor_analysis}
     names = {"shared": "probabilistic PCA", "per-feature": "factor analysis"}
     for noise, solution in solutions.items():
@@ -60,11 +61,11 @@ def main() -> None:
             f"| {elbo.elbo:.2f} ± {elbo.elbo_stderr:.2f} |",
             flush=True,
         )
-        rows += [loadings(solved), loadings(model)]
+        kind = "PCA" if noise == "shared" else "factors"
+        found[f"{kind}, solved"] = loadings(solved)
+        found[f"{kind}, trained"] = like(loadings(model), found[f"{kind}, solved"])
     if options.picture:
-        title = "loadings: PCA solved, trained; factor analysis solved, trained"
-        grid = plots.images(torch.cat(rows), columns=options.latent, title=title, shape=(8, 8))
-        plots.save(grid, options.picture)
+        rows(found, options.picture, shape=(8, 8), cmap="RdBu")
 
 
 def loadings(model: linear.Model) -> Tensor:
@@ -73,8 +74,13 @@ def loadings(model: linear.Model) -> Tensor:
         noise = model.log_scale.exp().expand(len(model.W))[:, None]
         U, S, _ = torch.linalg.svd(model.W / noise, full_matrices=False)
         columns = (U * S * noise).T.float()
-    columns = columns * columns.sum(1, keepdim=True).sign()
     return columns / columns.abs().amax(1, keepdim=True) / 2 + 0.5
+
+
+def like(columns: Tensor, others: Tensor) -> Tensor:
+    """The same with the signs, which are arbitrary, of the others."""
+    sign = ((columns - 0.5) * (others - 0.5)).sum(1, keepdim=True).sign()
+    return (columns - 0.5) * sign + 0.5
 
 
 if __name__ == "__main__":

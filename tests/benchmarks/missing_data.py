@@ -2,8 +2,10 @@
 
 ``python tests/benchmarks/missing_data.py`` removes half the entries of the breast-cancer table,
 trains on what is left, and prints the mean squared error of the imputed entries as Markdown, beside
-that of filling in means. The setting is that of the published notebook: columns standardised, ten
-latents, 128 hidden units, a Student-t likelihood, 20 particles, Adam.
+those of filling in column means and of iterated ridge regression (scikit-learn). The setting is
+that of Mattei and Frellsen's notebook (columns standardised, ten latents, 128 hidden units, a
+Student-t likelihood, 20 particles, Adam), but that the scales of the likelihood are one for each
+column, not predicted from z: 569 rows are too few for that, as ``--scale per-pixel`` shows.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import time
 import warnings
 
 import torch
+from tables import mean_and_error
 from torch import Tensor
 
 from pyro_vae import fit
@@ -39,11 +42,8 @@ def trained(x: Tensor, mask: Tensor, options: argparse.Namespace, seed: int) -> 
     """Both programs after training on what the mask leaves."""
     torch.manual_seed(seed)
     width = x.shape[1]
-    likelihood = StudentT(
-        MLP(LATENT, StudentT.outputs((width,), scale="per-pixel"), HIDDEN, "relu"),
-        df="shared",
-        scale="per-pixel",
-    )
+    network = MLP(LATENT, StudentT.outputs((width,), scale=options.scale), HIDDEN, "relu")
+    likelihood = StudentT(network, df="shared", scale=options.scale)
     guide = missing.Guide(DiagonalNormal(MLP(width, 2 * LATENT, HIDDEN, "relu")))
     programs = VAE(missing.Model(StandardNormal(LATENT), likelihood), guide)
     fit(
@@ -60,15 +60,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--schedule", default="cosine")
+    parser.add_argument("--scale", default="per-dimension", choices=["per-dimension", "per-pixel"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--particles", type=int, default=1000)
+    parser.add_argument("--particles", type=int, default=10_000)
     parser.add_argument("--picture", help="draw truth against imputation into this file")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
-    x = table()
-    print("| seed | means filled in | imputed, MSE ± SE over rows | 90 % intervals hold | CPU s |")
-    print("|---|---|---|---|---|")
-    errors = []
+    x, errors = table(), []
+    names = [
+        "seed",
+        "column means",
+        "iterated ridge",
+        "imputed ± SE over rows",
+        "90 % hold",
+        "CPU s",
+    ]
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for seed in range(options.seeds):
         mask = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
         start = time.process_time()
@@ -78,18 +85,29 @@ def main() -> None:
         copies = multiple_imputations(*programs, x, mask, draws=100, particles=options.particles)
         low, high = copies.quantile(torch.tensor([0.05, 0.95]), dim=0)
         held = ((low <= x) & (x <= high))[~mask].float().mean()
-        means = (x * mask).sum(0) / mask.sum(0)
-        plain = (means - x)[~mask].square().mean()
         by_row = ((filled - x).square() * ~mask).sum(1)
         error = by_row.sum() / (~mask).sum()
         spread = (by_row - error * (~mask).sum(1)).std() * len(x) ** 0.5 / (~mask).sum()
-        errors.append(error)
-        print(f"| {seed} | {plain:.3f} | {error:.3f} ± {spread:.3f} | {held:.1%} | {seconds:.0f} |",
-              flush=True)  # fmt: skip
-    found = torch.stack(errors)
-    print(f"\nMSE {found.mean():.3f} ± {found.std() / len(found) ** 0.5:.3f} over masks and seeds")
+        errors.append(float(error))
+        others = [f"{(other - x)[~mask].square().mean():.3f}" for other in plain(x, mask)]
+        print(f"| {seed} | {' | '.join(others)} | {error:.3f} ± {spread:.3f} | {held:.1%} "
+              f"| {seconds:.0f} |", flush=True)  # fmt: skip
+    print(f"\nMSE {mean_and_error(errors, '.3f')} over masks and seeds")
     if options.picture:
         picture(x, mask, filled, low, high, options.picture)
+
+
+def plain(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Imputed by the means of the columns, and by ridge regression of each on the others."""
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+
+    known = x.masked_fill(~mask, torch.nan)
+    means = known.nanmean(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has not converged
+        ridge = IterativeImputer(random_state=0, max_iter=20).fit_transform(known.numpy())
+    return means.expand_as(x), torch.from_numpy(ridge).float()
 
 
 def picture(x: Tensor, mask: Tensor, filled: Tensor, low: Tensor, high: Tensor, file: str) -> None:

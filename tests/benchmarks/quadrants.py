@@ -19,9 +19,10 @@ from typing import Any
 
 import pyro
 import torch
+from pictures import one_of_each, rows
 from torch import Tensor
 
-from pyro_vae import data, evaluation, fit, plots
+from pyro_vae import data, evaluation, fit
 from pyro_vae.data import dynamic_binarization
 from pyro_vae.evaluation.completion import complete, parted
 from pyro_vae.likelihoods import Bernoulli
@@ -70,62 +71,61 @@ def main() -> None:
     parser.add_argument("--quadrants", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--images", type=int, default=2000, help="test images of the NLL")
-    parser.add_argument("--particles", type=int, default=500)
+    parser.add_argument("--particles", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", help="file to draw the first one's completions into")
     options = parser.parse_args()
     mnist = data.load("mnist", cache=os.environ["PYRO_VAE_DATA"], download=False)
     train, valid, test = (x.reshape(-1, 28, 28) for x in (mnist.train, mnist.valid, mnist.test))
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(options.seed))
+    shown = one_of_each(test, mnist.labels["test"])
     settings: dict[str, Any] = {
         "batch_size": 128, "lr": 1e-3, "patience": 3, "transform": dynamic_binarization,
         "seed": options.seed, "progress": False,
     }  # fmt: skip
-    print("| quadrants given | baseline | CVAE, ELBO | CVAE, NLL | ESS | epochs | seconds |")
+    print("| quadrants given | baseline | CVAE, ELBO | CVAE, NLL | ESS | epochs | CPU s |")
     print("|---|---|---|---|---|---|---|")
     for quadrants in options.quadrants:
         torch.manual_seed(options.seed)
         known = given(quadrants)
-        parts = [parted(x, known) for x in (train, valid, test[: options.images])]
+        parts = [parted(x, known) for x in (train, valid, test[order])]
         (x, y), (xv, yv), (xt, yt) = parts
         xv, xt = torch.bernoulli(xv), torch.bernoulli(xt)
         sizes = y.shape[1], x.shape[1]
         baseline, (model, guide) = Baseline(*sizes), cvae(*sizes)
-        start = time.perf_counter()
-        fit(
-            baseline,
-            no_latents,
-            (x, y),
-            validation=(xv, yv),
-            epochs=min(12, options.epochs),
+        start = time.process_time()
+        first = fit(
+            baseline, no_latents, (x, y), validation=(xv, yv), epochs=min(12, options.epochs),
             **settings,
-        )
-        history = fit(model, guide, (x, y), validation=(xv, yv), epochs=options.epochs, **settings)
-        seconds = time.perf_counter() - start
+        )  # fmt: skip
+        second = fit(model, guide, (x, y), validation=(xv, yv), epochs=options.epochs, **settings)
+        seconds = time.process_time() - start
         with torch.no_grad():
             alone = -baseline.likelihood(yt).log_prob(xt)
         report = evaluation.evaluate(model, guide, xt, yt, particles=1)
-        evidence = evaluation.log_evidence(model, guide, xt, yt, particles=options.particles)
+        some = xt[: options.images], yt[: options.images]
+        evidence = evaluation.log_evidence(model, guide, *some, particles=options.particles)
         print(
             f"| {quadrants} | {alone.mean():.2f} ± {alone.std() / len(alone) ** 0.5:.2f} "
             f"| {-report.elbo:.2f} ± {report.elbo_stderr:.2f} "
             f"| {-evidence.mean:.2f} ± {evidence.stderr:.2f} "
             f"| {evidence.effective_sample_size.median():.0f} "
-            f"| {len(history['elbo'])} | {seconds:.0f} |",
+            f"| {len(first['elbo'])}, {len(second['elbo'])} | {seconds:.0f} |",
             flush=True,
         )
         if options.picture and quadrants == options.quadrants[0]:
-            draw(options.picture, model, baseline, test[:12], known)
+            draw(options.picture, model, baseline, shown, known)
 
 
 def draw(path: str, model: Any, baseline: Any, x: Tensor, known: Tensor) -> None:
     """Given, four completions, the baseline's, and the original, a row each."""
-    hidden = x.masked_fill(~known, torch.nan)
     guess = x.clone()
     with torch.no_grad():
         guess[:, ~known] = baseline.likelihood(parted(x, known)[1]).mean
-    rows = [hidden, *complete(model, x, known, draws=4), guess, x]
-    title = "given (rest pink); four completions by the CVAE; by the baseline; the image"
-    plots.save(plots.images(torch.cat(rows), columns=len(x), title=title), path)
+    draws = complete(model, x, known, draws=4)
+    images = {"given": x.masked_fill(~known, torch.nan)}
+    images |= {f"CVAE, draw {number}": draw for number, draw in enumerate(draws, 1)}
+    rows({**images, "no latent": guess, "the image": x}, path)
 
 
 if __name__ == "__main__":
