@@ -2,6 +2,8 @@
 
 from . import (
     clustering,
+    code_priors,
+    codebook,
     conditional,
     corruption,
     counts,
@@ -26,6 +28,8 @@ __all__ = [
     "LogJoint",
     "Program",
     "clustering",
+    "code_priors",
+    "codebook",
     "conditional",
     "corruption",
     "counts",

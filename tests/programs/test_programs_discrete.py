@@ -8,7 +8,7 @@ import pytest
 import torch
 from class_programs import assert_equal, bound_gradients, codes, data, gradients, quantised
 
-from pyro_vae import fit
+from pyro_vae import fit, programs
 from pyro_vae.evaluation import evaluate, generate, log_evidence
 from pyro_vae.likelihoods import Normal
 from pyro_vae.networks import MLP
@@ -69,6 +69,10 @@ def test_what_is_no_code_is_refused():
         discrete.Model([], Normal(MLP(2, 4)))
     with pytest.raises(ValueError, match=r"puts out shape \(6, 6\): it is \(batch, codes, classes"):
         discrete.Guide(MLP(4, 6))(torch.zeros(6, 4))
+
+
+def test_all_that_a_quantised_vae_is_made_of_is_offered():
+    assert {"vector_quantised", "codebook", "code_priors"} <= set(programs.__all__)
 
 
 def test_the_quantised_bound_and_gradients_are_those_of_the_paper():
