@@ -26,6 +26,7 @@ LAYERS = [
     {"estimators"},
     {"objectives"},
     {"training", "evaluation"},
+    {"families"},
     {"cli"},
 ]
 HEAVY = {"sklearn", "matplotlib", "pooch", "jsonargparse", "tensorboard", "constriction", "pandas"}

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from pyro_vae import data
+from pyro_vae.data.dataset import SPLITS
+from pyro_vae.families import Family, View
 from pyro_vae.objectives import Objective
-from pyro_vae.programs import VAE, log_joint, vae
+from pyro_vae.programs import VAE
 from pyro_vae.terms import untouched_randomness
 from pyro_vae.training import Strategy
 
+from .assemble import NamedParts, refuse_unused
 from .errors import UsageError
 from .make import class_of, part
+from .parts import import_path, known_parts
 from .values import default_likelihood, fitting, image_shape
 
 
@@ -26,23 +30,49 @@ class Built:
 
     Attributes:
         config: the configuration itself, with what it left open filled in.
+        dataset: x, in its three splits.
+        others: what the programs are given besides x, for each split.
         image: the shape in which an example is shown as an image, ``None`` where it is none.
     """
 
     config: dict[str, Any]
     dataset: data.Dataset
+    others: dict[str, tuple[Tensor, ...]]
+    family: Family
     vae: VAE
     objective: Objective
     strategy: Strategy
     image: tuple[int, ...] | None
 
-    def split(self, name: str, limit: int | None = None, seed: int = 0) -> Tensor:
+    def raw(self, name: str) -> tuple[Tensor, ...]:
+        """The arguments of the programs, one split of them, before any transform."""
+        return (getattr(self.dataset, name), *self.others[name])
+
+    def split(self, name: str, limit: int | None = None, seed: int = 0) -> tuple[Tensor, ...]:
         """The first examples of one split, in the form that the programs are trained on."""
-        x: Tensor = getattr(self.dataset, name)[:limit]
-        if name != "train" or self.dataset.transform is None:
-            return x
-        with untouched_randomness(seed):
-            return self.dataset.transform(x)
+        x, *others = (argument[:limit] for argument in self.raw(name))
+        if name == "train" and self.dataset.transform is not None:
+            with untouched_randomness(seed):
+                x = self.dataset.transform(x)
+        return (x, *others)
+
+    def view(self, name: str = "test", limit: int | None = None, seed: int = 0) -> View:
+        """What the family reports on and draws, where the programs are."""
+        device = next(self.vae.parameters()).device
+        x, *others = (argument.to(device) for argument in self.split(name, limit, seed))
+        labels = self.dataset.labels
+        unit = self.dataset.values in ("binary", "grey")
+        low, high = (0.0, 1.0) if unit else (None, None)
+        return View(
+            model=self.vae.model,
+            guide=self.vae.guide,
+            x=x,
+            others=tuple(others),
+            labels=labels[name][:limit].to(device) if labels else None,
+            train=self.dataset.train.to(device),
+            image=self.image,
+            look={"shape": self.image, "vmin": low, "vmax": high},
+        )
 
 
 def build(config: Mapping[str, Any]) -> Built:
@@ -55,60 +85,46 @@ def build(config: Mapping[str, Any]) -> Built:
         at_least_one(name, config[name])
     if not -(2**63) <= config["seed"] < 2**63:
         raise UsageError(f"--seed is a whole number of 64 bits, not {config['seed']}")
-    images = any(class_of(name, config[name]).images for name in ("encoder", "decoder"))
+    family: Family = part("program", config["program"])
+    refuse_unused(config, family)
     if config["data"] not in data.names() and Path(config["data"]).is_file():
         # So that the run can be opened from any folder.
         config["data"] = str(Path(config["data"]).resolve())
+    dataset, image = _data(config, family)
+    if family.prior is not None and config["prior"] is None:
+        config["prior"] = {"class_path": import_path(known_parts("prior")[family.prior])}
+    with untouched_randomness(config["seed"]):
+        shape = tuple(dataset.event_shape)
+        programs = family.programs(NamedParts(config, family, shape))
+        family.begin(programs, dataset.train)
+        objective = part("objective", config["objective"])
+        strategy = part("strategy", config["strategy"])
+    others = {name: family.others(dataset, name, config["seed"]) for name in SPLITS}
+    return Built(config, dataset, others, family, programs, objective, strategy, image)
+
+
+def _data(config: dict[str, Any], family: Family) -> tuple[data.Dataset, tuple[int, ...] | None]:
+    """x as the family has it, and the shape of an image; fills the likelihood in."""
+    images = any(class_of(name, config[name]).images for name in ("encoder", "decoder"))
     dataset = data.load(config["data"], flatten=False)
     image = image_shape(dataset)
     dataset = dataset if images else dataset.flatten()
     if config["limit"] is not None:
         dataset = dataset.subset(config["limit"])
-    config["likelihood"] = config["likelihood"] or default_likelihood(dataset)
+    dataset = family.arrange(dataset, config["seed"])
+    if "likelihood" in family.unused:
+        return dataset, image
+    if config["likelihood"] is None:
+        name = family.default_likelihood(dataset)
+        config["likelihood"] = default_likelihood(dataset, name)
     dataset = fitting(dataset, class_of("likelihood", config["likelihood"]))
-    with untouched_randomness(config["seed"]):
-        programs = build_vae(config, tuple(dataset.event_shape))
-        # A prior that starts from data says so by this method, as VampPrior does.
-        start = getattr(programs.model.prior, "initialize", None)
-        if start is not None:
-            start(dataset.train)
-        objective = part("objective", config["objective"])
-        strategy = part("strategy", config["strategy"])
-    return Built(config, dataset, programs, objective, strategy, image)
-
-
-def build_vae(config: Mapping[str, Any], shape: tuple[int, ...]) -> VAE:
-    """The two programs, with networks of the sizes that data and parts ask for."""
-    latent = config["latent"]
-    # Bound later to the model, which may hold in its prior the very posterior that asks for it.
-    joint = log_joint(_no_model)
-    encoder = part(
-        "encoder", config["encoder"], inputs=shape, outputs=_outputs("posterior", config, latent)
-    )
-    decoder = part(
-        "decoder", config["decoder"], inputs=latent, outputs=_outputs("likelihood", config, shape)
-    )
-    posterior = part(
-        "posterior", config["posterior"], network=encoder, latent=latent, log_joint=joint
-    )
-    prior = part("prior", config["prior"], latent=latent, posterior=posterior, shape=shape)
-    likelihood = part("likelihood", config["likelihood"], network=decoder)
-    joint.model = vae.Model(prior, likelihood)
-    return VAE(joint.model, vae.Guide(posterior))
-
-
-def _no_model(x: Tensor) -> None:
-    raise ValueError("the joint density is asked for before there is a model")
+    if dataset.transform is not None and not family.redrawn:
+        with untouched_randomness(config["seed"]):
+            dataset = replace(dataset, train=dataset.transform(dataset.train), transform=None)
+    return dataset, image
 
 
 def at_least_one(name: str, value: int | None) -> None:
     """Raise :class:`UsageError` for a count below 1; ``None`` passes."""
     if value is not None and value < 1:
         raise UsageError(f"--{name} is at least 1, not {value}")
-
-
-def _outputs(slot: str, config: Mapping[str, Any], size: Any) -> tuple[int, ...]:
-    """The event shape that a part asks of its network."""
-    spec = config[slot]
-    shape: tuple[int, ...] = class_of(slot, spec).outputs(size, **(spec.get("init_args") or {}))
-    return shape

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pyro_vae import evaluation
-
 from .build import at_least_one
 from .options import add_output_options
 from .parser import Parser
 from .run_argument import add_device, add_run, open_run
-from .show import report_lines
+from .show import report_on
 
 
 def main(words: list[str]) -> None:
@@ -35,9 +33,9 @@ def main(words: list[str]) -> None:
     at_least_one("particles", options.particles)
     at_least_one("limit", options.limit)
     _, built = open_run(options)
-    x = built.split(options.split, options.limit, options.seed)
-    report = evaluation.evaluate(*built.vae, x, particles=options.particles, seed=options.seed)
+    view = built.view(options.split, options.limit, options.seed)
+    report = report_on(built.family, view, options.particles, options.seed)
     if options.json:
         print(json.dumps(report.to_dict()))
     else:
-        print("\n".join(report_lines(report, f"{built.dataset.name} {options.split}")))
+        print("\n".join(report.lines(f"{built.dataset.name} {options.split}")))

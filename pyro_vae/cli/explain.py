@@ -22,5 +22,5 @@ def main(words: list[str]) -> None:
     options = parser.parse_args(words)
     _, built = open_run(options)
     device = next(built.vae.parameters()).device
-    x = built.split("test", limit=1000).to(device)
-    print(explain(*built.vae, x, objective=built.objective))
+    arguments = [argument.to(device) for argument in built.split("train", limit=1000)]
+    print(explain(*built.vae, *arguments, objective=built.objective))

@@ -47,15 +47,15 @@ def foreign_classes(config: Any) -> Iterator[str]:
 
 
 def _made(kind: type, spec: Mapping[str, Any], provided: Mapping[str, Any]) -> Any:
-    asked = _asked(kind)
-    given = {name: value for name, value in provided.items() if name in asked}
+    names = asked(kind)
+    given = {name: value for name, value in provided.items() if name in names}
     for name, value in (spec.get("init_args") or {}).items():
         inner = find_class(value["class_path"]) if _is_spec(value) else None
         given[name] = value if inner is None else _made(inner, value, provided)
     return kind(**given)
 
 
-def _asked(kind: type) -> set[str]:
+def asked(kind: type) -> set[str]:
     """The constructor's parameters, and those that ``**kwargs`` hands on to its bases."""
     names: set[str] = set()
     for base in kind.__mro__:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from jsonargparse import Namespace
 
+from .assemble import LATENT
 from .parser import CALL_OPTIONS, Parser
 from .parts import PROVIDED, SLOTS, default_part, import_path, known_parts
 
@@ -23,10 +24,10 @@ def training_parser() -> Parser:
     add("--data", type=str, default="digits", metavar="SET", help=_DATA)
     add("--limit", type=int | None, default=None, metavar="N", help="only N examples of each split")
     programs = parser.add_argument_group("model p(x, z) and guide q(z|x)")
-    for name in ("prior", "likelihood", "posterior", "encoder", "decoder"):
+    for name in ("program", "prior", "likelihood", "posterior", "encoder", "decoder"):
         _add_part(programs, name)
     add = programs.add_argument
-    add("--latent", type=int, default=32, metavar="N", help="latent dimensions, for all parts")
+    add("--latent", type=int, default=LATENT, metavar="N", help="latent dimensions, for all parts")
     group = parser.add_argument_group("training")
     _add_part(group, "objective")
     _add_part(group, "strategy")
@@ -73,7 +74,7 @@ def _add_part(group: Any, name: str) -> None:
         known += " (default: Bernoulli for pixels, Normal for reals)"
     else:
         known = known.replace(slot.default, f"{slot.default} (default)", 1)
-    options = {} if slot.default is None else {"default": default_part(name)}
+    options = {"default": default_part(name)} if slot.filled else {}
     group.add_subclass_arguments(
         slot.base,
         name,

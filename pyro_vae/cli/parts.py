@@ -13,6 +13,7 @@ from docstring_parser import DocstringStyle
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
+from pyro_vae.families import Family
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.networks import Network
 from pyro_vae.objectives import Objective
@@ -25,16 +26,21 @@ from .plain import plain
 
 @dataclass(frozen=True)
 class Slot:
-    """An option that takes a part: its base class, default, and what the part is."""
+    """An option that takes a part: its base class, default, and what the part is.
+
+    ``filled`` slots hold their default where nothing is named; others are left to the family.
+    """
 
     base: type
     default: str | None
     text: str
+    filled: bool = True
 
 
 SLOTS: dict[str, Slot] = {
-    "prior": Slot(Prior, "StandardNormal", "p(z)"),
-    "likelihood": Slot(Likelihood, None, "p(x|z)"),
+    "program": Slot(Family, "vae", "the family of the two programs"),
+    "prior": Slot(Prior, "StandardNormal", "p(z)", filled=False),
+    "likelihood": Slot(Likelihood, None, "p(x|z)", filled=False),
     "posterior": Slot(Posterior, "DiagonalNormal", "q(z|x)"),
     "encoder": Slot(Network, "MLP", "the posterior's network, from x"),
     "decoder": Slot(Network, "MLP", "the likelihood's network, from z"),

@@ -6,13 +6,13 @@ import json
 
 from jsonargparse import Namespace
 
-from pyro_vae import evaluation, training
+from pyro_vae import training
 
 from .build import Built
 from .folder import RunFolder
 from .make import foreign_classes
 from .pictures import draw
-from .show import show_report
+from .show import report_on, show_report
 
 FIT_OPTIONS = (
     "lr",
@@ -34,9 +34,7 @@ def train(built: Built, folder: RunFolder, options: Namespace, resume: bool) -> 
     """Train, and leave a report and pictures; Ctrl-C says how to go on."""
     try:
         fit(built, folder, options, resume)
-        report = evaluation.evaluate(
-            *built.vae, built.dataset.test, particles=built.config["particles"]
-        )
+        report = report_on(built.family, built.view(), built.config["particles"])
         summary = {**report.to_dict(), "run": str(folder.path)}
         folder.write_report(summary)
         pictures = draw(folder, built) if options.pictures else []
@@ -59,7 +57,9 @@ def fit(built: Built, folder: RunFolder, options: Namespace, resume: bool) -> No
     history = training.fit(
         built.vae.model,
         built.vae.guide,
-        built.dataset,
+        built.raw("train"),
+        validation=built.raw("valid"),
+        transform=built.dataset.transform,
         objective=built.objective,
         strategy=built.strategy,
         **{name: built.config[name] for name in FIT_OPTIONS},

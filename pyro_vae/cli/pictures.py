@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae import evaluation, plots
+from pyro_vae.families import Family, View
 from pyro_vae.terms import ProgramError
 from pyro_vae.training import History
 
@@ -33,67 +34,69 @@ def draw(folder: RunFolder, built: Built) -> list[Path]:
 
 def pictures(history: Path, built: Built) -> Iterator[tuple[str, Any]]:
     """Each picture by its name, drawn when its turn comes."""
-    model, guide = built.vae
-    x = built.split("test", limit=ENCODED)
     rows = History.from_csv(history) if history.exists() else History()
     if len(rows):
         columns = {name: rows[name] for name in rows.columns}
         yield "curves", plots.curves(columns, best_epoch=rows.best_epoch)
-    codes = _codes(guide, x)
+    view, family = built.view(limit=ENCODED), built.family
+    if family.latent is not None:
+        yield from _by_dimension(family, view, family.latent)
+    if view.image is not None:
+        shown = view.first(PAIRS)
+        means = evaluation.reconstruct(*view.programs, *shown, site="x")
+        pairs = (family.shown(x, *shown[1:]).cpu() for x in (shown[0], means))
+        yield "reconstructions", plots.reconstructions(*pairs, **view.look)
+        yield "samples", sample_picture(family.generate(view, 64), view)
+    yield from family.pictures(view)
+
+
+def _by_dimension(family: Family, view: View, site: str) -> Iterator[tuple[str, Any]]:
+    """What each dimension of the one latent holds."""
+    model, guide = view.programs
+    codes = _codes(guide, view, site)
     try:
-        carried = evaluation.kl_per_dimension(model, guide, x).cpu()
+        carried = evaluation.kl_per_dimension(model, guide, *view.arguments, site=site).cpu()
         yield "kl", plots.kl_per_dimension(carried)
     except ProgramError:  # no KL for each dimension
-        carried = evaluation.active_units(guide, x).variance.cpu()
+        carried = evaluation.active_units(guide, *view.arguments, site=site).variance.cpu()
     order = carried.argsort(descending=True).tolist()
+    prior = getattr(model, "prior", None)
     if len(order) >= 2:
         i, j = sorted(order[:2])
-        labels = built.dataset.labels
-        y = labels["test"][: len(x)] if labels else None
-        circles = contours(model.prior, len(order))
+        y = None if view.labels is None else view.labels.cpu()
+        circles = contours(prior, len(order))
         yield (
             "latent",
             plots.latent_scatter(codes, y, dims=(i, j), title="means of $q(z|x)$", **circles),
         )
-    if built.image is not None:
-        yield from _images(built, x, codes, carried)
-
-
-def _images(built: Built, x: Tensor, codes: Tensor, carried: Tensor) -> Iterator[tuple[str, Any]]:
-    model, guide = built.vae
-    look = picture_options(built)
+    if view.image is None:
+        return
 
     def decode(z: Tensor) -> Tensor:
-        return evaluation.decode(model, x, z).cpu()
+        others = tuple(other[:1].expand(len(z), *other.shape[1:]) for other in view.others)
+        x = evaluation.decode(model, view.x, z, *others, site=site, observed="x")
+        return family.shown(x, *others).cpu()
 
-    shown = x[:PAIRS]
-    means = evaluation.reconstruct(model, guide, shown).cpu()
-    yield "reconstructions", plots.reconstructions(shown.cpu(), means, **look)
-    yield "samples", sample_picture(evaluation.generate(model, x, 64), built)
     dims = carried.argsort(descending=True)[: max(1, min(ROWS, int((carried > CARRIES).sum())))]
     title = "decoded from the mean code, one dimension changed"
-    yield "traversals", plots.traversals(decode, codes.mean(0), dims=dims, title=title, **look)
-    icdf = quantiles(model.prior)
+    yield (
+        "traversals",
+        plots.traversals(decode, codes.mean(0), dims=dims, title=title, **view.look),
+    )
+    icdf = quantiles(prior)
     if len(carried) == 2 and icdf is not None:
-        yield "manifold", plots.manifold(decode, icdf=icdf, **look)
+        yield "manifold", plots.manifold(decode, icdf=icdf, **view.look)
 
 
-def sample_picture(x: Tensor, built: Built, mean: bool = True) -> Any:
+def sample_picture(x: Tensor, view: View, mean: bool = True) -> Any:
     """A grid of what the model makes of its prior."""
     what = r"means of $p(x|z)$" if mean else r"$x \sim p(x|z)$"
-    return plots.samples(x.cpu(), title=rf"{what}, $z \sim p(z)$", **picture_options(built))
+    return plots.samples(x.cpu(), title=rf"{what}, $z \sim p(z)$", **view.look)
 
 
-def picture_options(built: Built) -> dict[str, Any]:
-    """How the data are shown as images: their shape, and the values drawn black and white."""
-    unit = built.dataset.values in ("binary", "grey")
-    low, high = (0.0, 1.0) if unit else (None, None)
-    return {"shape": built.image, "vmin": low, "vmax": high}
-
-
-def _codes(guide: Any, x: Tensor) -> Tensor:
+def _codes(guide: Any, view: View, site: str) -> Tensor:
     """The mean of q(z|x), or a draw where its family has none in closed form."""
-    q = evaluation.encode(guide, x)
+    q = evaluation.encode(guide, *view.arguments, site=site)
     try:
         return q.mean.detach().cpu()
     except NotImplementedError:

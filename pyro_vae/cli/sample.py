@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_vae import evaluation, plots
+from pyro_vae import plots
 
 from .build import at_least_one
 from .errors import UsageError
@@ -26,6 +26,8 @@ def main(words: list[str]) -> None:
     add_run(parser)
     add = parser.add_argument
     add("--n", type=int, default=64, metavar="N", help="how many")
+    label = "of this class or cluster, where the program has some"
+    add("--label", type=int | None, default=None, metavar="N", help=label)
     add("--mean", type=bool, default=True, help="the mean of p(x|z), or else a draw from it")
     out = "a .png or .npy file (default: samples in the run folder)"
     add("--out", type=str | None, default=None, metavar="FILE", help=out)
@@ -41,12 +43,11 @@ def main(words: list[str]) -> None:
     out_file = Path(options.out or folder.path / f"samples{ending}")
     if out_file.suffix == ".png" and built.image is None:
         raise UsageError("these data are no images: give --out FILE.npy")
-    x = evaluation.generate(
-        built.vae.model, built.dataset.test, options.n, mean=options.mean, seed=options.seed
-    )
+    view = built.view()
+    x = built.family.generate(view, options.n, options.label, options.mean, options.seed)
     out_file.parent.mkdir(parents=True, exist_ok=True)
     if out_file.suffix == ".npy":
         np.save(out_file, x.cpu().numpy())
     else:
-        plots.save(sample_picture(x, built, options.mean), out_file)
+        plots.save(sample_picture(x, view, options.mean), out_file)
     print(out_file)

@@ -28,9 +28,10 @@ SUPPORTED = {
 }
 
 
-def default_likelihood(dataset: data.Dataset) -> dict[str, str]:
-    """The likelihood of a data set for which none is named, as a configuration holds it."""
-    name = DEFAULT_LIKELIHOOD.get(dataset.values)
+def default_likelihood(dataset: data.Dataset, family: str | None = None) -> dict[str, str]:
+    """The likelihood where none is named, as a configuration holds it: the family's, or of such
+    values."""
+    name = family or DEFAULT_LIKELIHOOD.get(dataset.values)
     if name is None:
         choice = " or ".join(f"--likelihood {name}" for name in _fitting(dataset.values))
         raise UsageError(f"{dataset.name} holds {dataset.values}: say how they arise, by {choice}")

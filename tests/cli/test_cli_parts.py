@@ -58,7 +58,8 @@ def test_a_part_that_is_listed_can_be_built_and_opened_again(slot, name, tmp_pat
         z = torch.zeros(4, 2)
         assert built.vae.model.likelihood(z).event_shape == built.dataset.event_shape
     if slot == "posterior":
-        assert built.vae.guide.posterior(built.split("train", limit=4)).event_shape == (2,)
+        (x,) = built.split("train", limit=4)
+        assert built.vae.guide.posterior(x).event_shape == (2,)
     if slot == "prior":
         assert built.vae.model.prior().event_shape == (2,)
 
@@ -69,7 +70,7 @@ def test_a_posterior_that_asks_for_the_joint_density_gets_that_of_the_model(tmp_
     config = as_config(training_parser().parse_args(["--limit", "20", *NETS, *words]))
     built = build(config)
     posterior = built.vae.guide.posterior
-    x, z = built.split("test", limit=4), torch.randn(4, 2)
+    (x,), z = built.split("test", limit=4), torch.randn(4, 2)
     prior, likelihood = built.vae.model.prior, built.vae.model.likelihood
     expected = prior().log_prob(z) + likelihood(z).log_prob(x)
     torch.testing.assert_close(posterior.log_joint(x, z), expected)

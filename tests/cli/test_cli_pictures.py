@@ -36,8 +36,8 @@ def names(out: str) -> list[str]:
 @pytest.mark.parametrize(
     ("data", "latent", "expected"),
     [
-        ("digits", 1, "curves kl reconstructions samples traversals"),
-        ("digits", 3, "curves kl latent reconstructions samples traversals"),
+        ("digits", 1, "curves kl traversals reconstructions samples"),
+        ("digits", 3, "curves kl latent traversals reconstructions samples"),
         ("linear_gaussian", 1, "curves kl"),
         ("linear_gaussian", 2, "curves kl latent"),
     ],
@@ -62,7 +62,7 @@ def test_images_of_other_ranges_are_shown_from_their_least_to_their_greatest_val
 def test_the_dimensions_shown_are_those_that_carry_most(command, unsaved, run_folder, monkeypatch):
     seen = {}
     kl = torch.tensor([0.02, 0.7])
-    monkeypatch.setattr("pyro_vae.evaluation.kl_per_dimension", lambda *_: kl)
+    monkeypatch.setattr("pyro_vae.evaluation.kl_per_dimension", lambda *_, **__: kl)
 
     def traversals(decode, z, *, dims, **options):
         seen["dims"] = dims.tolist()

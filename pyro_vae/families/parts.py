@@ -1,0 +1,50 @@
+"""The parts that a family is assembled from, whoever names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import nn
+
+from pyro_vae.likelihoods import Likelihood
+from pyro_vae.networks import Network
+from pyro_vae.posteriors import Posterior
+
+Shape = int | Sequence[int]
+
+
+class Parts(Protocol):
+    """Makes the named parts in the sizes that a family asks for; each call makes new ones.
+
+    Attributes:
+        shape: of one example.
+        latent: latent dimensions, as given for all parts.
+    """
+
+    shape: tuple[int, ...]
+    latent: int
+
+    def encoder(self, inputs: Shape, outputs: Shape) -> Network:
+        """A network of the encoder's kind."""
+
+    def decoder(self, inputs: Shape, outputs: Shape) -> Network:
+        """A network of the decoder's kind."""
+
+    def inner(self, inputs: Shape, outputs: Shape) -> Network:
+        """A network between latents: of the decoder's kind, or an MLP where that makes images."""
+
+    def posterior(self, inputs: Shape, latent: int, log_joint: Any = None) -> Posterior:
+        """q(z|inputs) with its encoder.
+
+        Without ``log_joint`` only a posterior that does not use the model may stand there.
+        """
+
+    def prior(self, latent: int, posterior: nn.Module | None = None, **options: Any) -> Any:
+        """p(z). Without ``posterior`` only a prior that does not use it may stand there."""
+
+    def likelihood(self, inputs: Shape) -> Likelihood:
+        """p(x|inputs) with its decoder."""
+
+    def named(self, slot: str) -> str | None:
+        """The class that was named for a part, where one was."""
