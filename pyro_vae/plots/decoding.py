@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_vae.plots import _images, _style
+from pyro_vae.plots._decoded import decoded, quantile_ticks
 from pyro_vae.plots._values import finite, whole
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ def manifold(
     known = finite(z, "icdf's values")
     # The picture's first row is its top, so z[1] runs downwards from its largest value.
     points = torch.stack([z[:, 0].repeat(n), z[:, 1].flip(0).repeat_interleave(n)], dim=-1)
-    cells = _images.colours(_decoded(decode, points, shape), vmin, vmax, cmap, "decode(z)")
+    cells = _images.colours(decoded(decode, points, shape), vmin, vmax, cmap, "decode(z)")
     grid = _images.compose(cells, n, separate=False)
     ax = _images.draw(grid, ax, title, cell=0.28, margins=(0.5, 0.5))
-    ax.set_xticks(*_quantile_ticks(known[:, 0], grid.x))
-    ax.set_yticks(*_quantile_ticks(known[:, 1], grid.y[::-1]))
+    ax.set_xticks(*quantile_ticks(known[:, 0], grid.x))
+    ax.set_yticks(*quantile_ticks(known[:, 1], grid.y[::-1]))
     ax.set_xlabel("z[0]", fontsize=_style.LABEL)
     ax.set_ylabel("z[1]", fontsize=_style.LABEL)
     return ax
@@ -142,29 +142,10 @@ def traversals(
     points = start.repeat(len(rows), steps, 1)
     for row, d in enumerate(rows):
         points[row, :, d] = values
-    decoded = _decoded(decode, points.flatten(0, 1), shape)
-    grid = _images.compose(_images.colours(decoded, vmin, vmax, cmap, "decode(z)"), steps)
+    cells = decoded(decode, points.flatten(0, 1), shape)
+    grid = _images.compose(_images.colours(cells, vmin, vmax, cmap, "decode(z)"), steps)
     ax = _images.draw(grid, ax, title, margins=(0.5, 0.5))
     ax.set_xticks(grid.x, [_style.number(value) for value in values.tolist()])
     ax.set_yticks(grid.y, [f"z[{d}]" for d in rows])
     ax.set_xlabel("value of that dimension", fontsize=_style.LABEL)
     return ax
-
-
-def _decoded(
-    decode: Callable[[Tensor], Any], points: Tensor, shape: Sequence[int] | None
-) -> np.ndarray:
-    with torch.no_grad():
-        decoded = _images.as_images(decode(points), shape, "decode(z)")
-    if len(decoded) != len(points):
-        raise ValueError(f"decode returned {len(decoded)} images for {len(points)} points")
-    return decoded
-
-
-def _quantile_ticks(values: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Round numbers within `values` and where they fall between the cell centres `at`."""
-    from matplotlib.ticker import MaxNLocator
-
-    rounds = MaxNLocator(6).tick_values(values[0], values[-1])
-    shown = [float(v) for v in rounds if values[0] <= v <= values[-1]] or [float(values[0])]
-    return np.interp(shown, values, at), [_style.number(v) for v in shown]
