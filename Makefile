@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: train test check docs bench clean
+.PHONY: train test check docs docs-gettext bench clean
 .DELETE_ON_ERROR:
 
 .venv/stamp: pyproject.toml constraints.txt
@@ -24,10 +24,21 @@ check: .venv/stamp  ## lint, format, types, import direction, doctests
 	$(BIN)/pytest -q tests/test_imports.py
 	$(BIN)/pytest -q -n auto --doctest-modules pyro_vae
 
-docs: .venv/stamp  ## the site, into docs/_build/html
+# PYRO_VAE_SMOKE=1 cuts every experiment short; TRANSLATION=pt_BR builds that edition.
+EDITION := $(if $(PYRO_VAE_SMOKE),smoke,html)$(if $(TRANSLATION),/$(TRANSLATION))
+SPHINX = $(BIN)/sphinx-build -W -d docs/_build/doctrees/$(EDITION)/$@
+
+.venv/docs-stamp: .venv/stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
-	@echo docs/_build/html/index.html
+	@touch $@
+
+docs: .venv/docs-stamp  ## run every chapter, and build the site with them
+	$(SPHINX) -b html $(if $(TRANSLATION),-D language=$(TRANSLATION)) docs docs/_build/$(EDITION)
+	@echo docs/_build/$(EDITION)/index.html
+
+docs-gettext: .venv/docs-stamp  ## what there is to translate; TRANSLATION=pt_BR starts or updates one
+	$(SPHINX) -q -b gettext docs docs/_build/gettext
+	$(if $(TRANSLATION),$(BIN)/sphinx-intl update -p docs/_build/gettext -d docs/locale -l $(TRANSLATION))
 
 bench: .venv/stamp  ## the cost of a step, beside stock Pyro, plain PyTorch and NumPyro
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

@@ -1,0 +1,112 @@
+"""The directive ``parts``: a folder of the package as a table, a line a part, then each in full.
+
+::
+
+    .. parts:: pyro_vae.priors
+
+What a folder offers is its ``__all__``. A reference to something of the package that the site does
+not have is a warning, so that a page cannot point into the void.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from types import ModuleType
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+log = logging.getLogger(__name__)
+
+
+def purpose(thing: Any) -> str:
+    """The first sentence of a docstring, with its markup.
+
+    >>> purpose(purpose)
+    'The first sentence of a docstring, with its markup.'
+    """
+    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", text)[0].rstrip(":")
+
+
+def members(package: ModuleType) -> dict[str, Any]:
+    """What a folder offers; families of programs, which are modules, come first."""
+    named = {name: getattr(package, name) for name in package.__all__}
+    return dict(sorted(named.items(), key=lambda item: not inspect.ismodule(item[1])))
+
+
+class Parts(SphinxDirective):
+    """See the module."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"exclude": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        package = importlib.import_module(self.arguments[0])
+        excluded = self.options.get("exclude", "").split()
+        parts = {name: p for name, p in members(package).items() if name not in excluded}
+        lines = [f".. py:module:: {package.__name__}", ""]
+        lines += _table(package.__name__, parts)
+        for name, part in parts.items():
+            lines += _entry(f"{package.__name__}.{name}", part)
+            self.env.note_dependency(inspect.getsourcefile(part) or __file__)
+        parent = nodes.section()
+        parent.document = self.state.document
+        self.state.nested_parse(
+            StringList(lines, source=self.arguments[0]), 0, parent, match_titles=True
+        )
+        return parent.children
+
+
+def _table(package: str, parts: dict[str, Any]) -> list[str]:
+    lines = [".. list-table::", "   :widths: 30 70", "   :class: parts", ""]
+    for name, part in parts.items():
+        role = "mod" if inspect.ismodule(part) else "obj"
+        lines += [f"   * - :py:{role}:`~{package}.{name}`", f"     - {purpose(part)}"]
+    return [*lines, ""]
+
+
+def _entry(path: str, part: Any) -> list[str]:
+    if inspect.ismodule(part):
+        name = path.rpartition(".")[2]
+        return [name, "^" * len(name), "", f".. automodule:: {path}", ""]
+    if inspect.isclass(part):
+        kind = "autoexception" if issubclass(part, BaseException) else "autoclass"
+    else:
+        kind = "autofunction" if callable(part) else "autodata"
+    return [f".. {kind}:: {path}", ""]
+
+
+def resolve(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
+) -> nodes.Element | None:
+    """A reference to where something is written leads to the folder that offers it."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target.startswith("pyro_vae."):
+        return None
+    path, _, name = target.rpartition(".")
+    domain = env.get_domain("py")
+    for folder in (".".join(path.split(".")[:2]), "pyro_vae"):
+        if f"{folder}.{name}" != target:
+            found = domain.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", f"{folder}.{name}", node, text
+            )
+            if found is not None:
+                return found
+    log.warning("the site has no %s", target, location=node, type="parts")
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("parts", Parts)
+    app.connect("missing-reference", resolve)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
