@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pyro_vae.training import History
 
 from .build import Built
 from .folder import RunFolder
+from .plane import plane
 from .prior_pictures import contours, quantiles
 
 #: Examples of the test data that are encoded, and pairs of data and reconstruction shown.
@@ -27,13 +29,15 @@ ROWS, CARRIES = 8, 0.01
 def draw(folder: RunFolder, built: Built) -> list[Path]:
     """Draw every picture that the data and the latent space allow; return their files."""
     return [
-        plots.save(axes, folder.pictures / f"{name}.png")
-        for name, axes in pictures(folder.history, built)
+        made(folder.pictures / f"{name}.html")
+        if callable(made)
+        else plots.save(made, folder.pictures / f"{name}.png")
+        for name, made in pictures(folder.history, built)
     ]
 
 
 def pictures(history: Path, built: Built) -> Iterator[tuple[str, Any]]:
-    """Each picture by its name, drawn when its turn comes."""
+    """Each picture by its name, drawn when its turn comes: Axes, or what writes a web page."""
     rows = History.from_csv(history) if history.exists() else History()
     if len(rows):
         columns = {name: rows[name] for name in rows.columns}
@@ -61,9 +65,9 @@ def _by_dimension(family: Family, view: View, site: str) -> Iterator[tuple[str, 
         carried = evaluation.active_units(guide, *view.arguments, site=site).variance.cpu()
     order = carried.argsort(descending=True).tolist()
     prior = getattr(model, "prior", None)
+    y = None if view.labels is None else view.labels.cpu()
     if len(order) >= 2:
         i, j = sorted(order[:2])
-        y = None if view.labels is None else view.labels.cpu()
         circles = contours(prior, len(order))
         yield (
             "latent",
@@ -86,6 +90,10 @@ def _by_dimension(family: Family, view: View, site: str) -> Iterator[tuple[str, 
     icdf = quantiles(prior)
     if len(carried) == 2 and icdf is not None:
         yield "manifold", plots.manifold(decode, icdf=icdf, **view.look)
+    box = plane(prior, codes)
+    if box is not None:
+        options = {"z": codes, "labels": y, "box": box, **view.look}
+        yield "explorer", partial(plots.explorer, decode, **options)
 
 
 def sample_picture(x: Tensor, view: View, mean: bool = True) -> Any:
