@@ -41,11 +41,20 @@ class NamedParts:
         return self._network("decoder", inputs, outputs)
 
     def posterior(self, inputs: Shape, latent: int, log_joint: LogJoint | None = None) -> Posterior:
+        network = self.encoder(inputs, self._outputs("posterior", latent))
+        return self._posterior(network, latent, log_joint)
+
+    def upper_posterior(self, inputs: Shape, latent: int) -> Posterior:
+        return self._posterior(self.inner(inputs, self._outputs("posterior", latent)), latent)
+
+    def _posterior(
+        self, network: Network, latent: int, log_joint: LogJoint | None = None
+    ) -> Posterior:
         if log_joint is None:
             self._refuse("posterior", "log_joint", "the model's joint density of one z")
-        network = self.encoder(inputs, self._outputs("posterior", latent))
         options = {"latent": latent, "log_joint": log_joint}
-        return part("posterior", self.config["posterior"], network=network, **options)
+        found: Posterior = part("posterior", self.config["posterior"], network=network, **options)
+        return found
 
     def prior(self, latent: int, posterior: nn.Module | None = None, **options: Any) -> Any:
         if posterior is None:
@@ -54,7 +63,8 @@ class NamedParts:
 
     def likelihood(self, inputs: Shape) -> Likelihood:
         network = self.decoder(inputs, self._outputs("likelihood", self.shape))
-        return part("likelihood", self.config["likelihood"], network=network)
+        found: Likelihood = part("likelihood", self.config["likelihood"], network=network)
+        return found
 
     def named(self, slot: str) -> str | None:
         spec = self.config[slot]

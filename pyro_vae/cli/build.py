@@ -91,8 +91,11 @@ def build(config: Mapping[str, Any]) -> Built:
         # So that the run can be opened from any folder.
         config["data"] = str(Path(config["data"]).resolve())
     dataset, image = _data(config, family)
-    if family.prior is not None and config["prior"] is None:
-        config["prior"] = {"class_path": import_path(known_parts("prior")[family.prior])}
+    default_prior = family.default_prior()
+    if config["prior"] is None and default_prior is not None:
+        name, init_args = default_prior
+        path = import_path(known_parts("prior")[name])
+        config["prior"] = {"class_path": path, **({"init_args": init_args} if init_args else {})}
     with untouched_randomness(config["seed"]):
         shape = tuple(dataset.event_shape)
         programs = family.programs(NamedParts(config, family, shape))
@@ -111,7 +114,7 @@ def _data(config: dict[str, Any], family: Family) -> tuple[data.Dataset, tuple[i
     dataset = dataset if images else dataset.flatten()
     if config["limit"] is not None:
         dataset = dataset.subset(config["limit"])
-    dataset = family.arrange(dataset, config["seed"])
+    dataset = family.arrange(dataset, image, config["seed"])
     if "likelihood" in family.unused:
         return dataset, image
     if config["likelihood"] is None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.priors import StandardNormal
+from pyro_vae.priors import Prior, StandardNormal
 
 
 def contours(prior: Any, latent: int) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def contours(prior: Any, latent: int) -> dict[str, Any]:
     """
     if isinstance(prior, StandardNormal):
         return {}
-    if latent != 2:
+    if latent != 2 or not isinstance(prior, Prior):  # one from a context has no one density
         return {"levels": ()}
 
     def log_prob(z: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def quantiles(prior: Any) -> Callable[[Tensor], Tensor] | None:
     >>> quantiles(StandardNormal(2))(torch.full((1, 2), 0.5))
     tensor([[0., 0.]])
     """
-    factors = getattr(prior(), "base_dist", None)
+    factors = getattr(prior(), "base_dist", None) if isinstance(prior, Prior) else None
     if factors is None:
         return None
 

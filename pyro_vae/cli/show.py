@@ -27,7 +27,7 @@ class FullReport:
     def lines(self, title: str) -> list[str]:
         """Both for people, in nats per example with standard errors."""
         first = f"{title}: {self.plain.n:,} examples, nats per example"
-        return [first, *str(self.plain).splitlines(), *(found.line for found in self.findings)]
+        return [first, *str(self.plain).splitlines(), *(f.line for f in self.findings if f.line)]
 
 
 def report_on(family: Family, view: View, particles: int, seed: int = 0) -> FullReport:

@@ -16,15 +16,8 @@ from pyro_vae.programs import VAE
 from .parts import Parts
 from .view import Finding, View
 
-#: Slots that a family without z's own parts has no place for.
-NAMES = {
-    "prior": "--prior",
-    "posterior": "--posterior",
-    "likelihood": "--likelihood",
-    "encoder": "--encoder",
-    "decoder": "--decoder",
-    "latent": "--latent",
-}
+#: A part by its name, and its options.
+Spec = tuple[str, dict[str, Any]]
 
 
 class Family(ABC):
@@ -39,14 +32,12 @@ class Family(ABC):
     * reports in ``findings`` what the family is for, and shows it in ``pictures``.
 
     Attributes:
-        prior: the prior where none is named; ``None`` where the family has its own.
         unused: the parts that have no place in this family, and why.
         latent: the one latent site of which there are pictures by dimension; ``None`` for several.
         missing: whether entries of the data may be missing.
         redrawn: whether grey pixels may become coins afresh in each mini-batch.
     """
 
-    prior: ClassVar[str | None] = "StandardNormal"
     unused: ClassVar[dict[str, str]] = {}
     latent: ClassVar[str | None] = "z"
     missing: ClassVar[bool] = False
@@ -56,12 +47,17 @@ class Family(ABC):
     def programs(self, parts: Parts) -> VAE:
         """Model and guide."""
 
-    def arrange(self, dataset: Dataset, seed: int) -> Dataset:
+    def arrange(self, dataset: Dataset, image: tuple[int, ...] | None, seed: int) -> Dataset:
         """The data whose ``train``, ``valid`` and ``test`` are x; looked at before anything else.
 
-        Raises ``ValueError`` where the data will not do.
+        ``image`` is the shape in which an example is shown. Raises ``ValueError`` where the data
+        will not do.
         """
         return dataset
+
+    def default_prior(self) -> Spec | None:
+        """The prior where none is named; ``None`` where the family has its own."""
+        return None if "prior" in self.unused else ("StandardNormal", {})
 
     def default_likelihood(self, dataset: Dataset) -> str | None:
         """The likelihood where none is named; ``None`` for the usual one of such values."""

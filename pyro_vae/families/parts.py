@@ -40,6 +40,9 @@ class Parts(Protocol):
         Without ``log_joint`` only a posterior that does not use the model may stand there.
         """
 
+    def upper_posterior(self, inputs: Shape, latent: int) -> Posterior:
+        """q(z|inputs) where the inputs are latents or features: with an inner network."""
+
     def prior(self, latent: int, posterior: nn.Module | None = None, **options: Any) -> Any:
         """p(z). Without ``posterior`` only a prior that does not use it may stand there."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class View:
         look: how images are drawn: options of :func:`pyro_vae.plots.images`.
     """
 
-    model: nn.Module
-    guide: nn.Module
+    model: Any
+    guide: Any
     x: Tensor
     others: tuple[Tensor, ...]
     labels: Tensor | None
@@ -32,7 +32,7 @@ class View:
     look: dict[str, Any]
 
     @property
-    def programs(self) -> tuple[nn.Module, nn.Module]:
+    def programs(self) -> tuple[Any, Any]:
         """Model and guide."""
         return self.model, self.guide
 
@@ -56,3 +56,12 @@ class Finding:
     name: str
     value: Any
     line: str
+
+
+def line(name: str, number: str, note: str = "") -> str:
+    """A line of a report, its number under the others.
+
+    >>> line("accuracy", "95.0%", "of 300")
+    'accuracy           95.0%  of 300'
+    """
+    return f"{name:<14} {number:>9}{'  ' if note else ''}{note}"
