@@ -13,6 +13,7 @@ from .free_bits import FreeBits
 from .geco import GECO
 from .importance import ImportanceWeightedELBO
 from .info import InfoELBO
+from .kernels import RBF, InverseMultiquadratic, Kernel
 from .partial import CIWAE, MIWAE, PIWAE
 from .renyi import RenyiELBO
 from .thermodynamic import ThermodynamicELBO
@@ -34,9 +35,12 @@ __all__ = [
     "GECO",
     "ImportanceWeightedELBO",
     "InfoELBO",
+    "InverseMultiquadratic",
+    "Kernel",
     "MIWAE",
     "Objective",
     "PIWAE",
+    "RBF",
     "RenyiELBO",
     "Split",
     "ThermodynamicELBO",

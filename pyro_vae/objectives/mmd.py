@@ -16,7 +16,7 @@ def mmd(a: Tensor, b: Tensor, kernel: Kernel, unbiased: bool = True) -> Tensor:
 
     Args:
         a, b: ``(*batch, n, d)`` and ``(*batch, m, d)``, independent draws.
-        kernel: see :class:`~pyro_vae.objectives.kernels.Kernel`.
+        kernel: see :class:`~pyro_vae.objectives.Kernel`.
         unbiased: leave out the pairs of a point with itself; the estimate may then be negative.
             With them it never is, and too large by about (1/n + 1/m) E[k(a, a) - k(a, a')].
 

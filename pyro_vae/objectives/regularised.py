@@ -32,8 +32,8 @@ class RegularisedELBO(Objective):
     To add one: pass ``site`` on to this constructor, implement ``penalty``, and ``kl_weight``
     where the site's KL does not count once. Other latents count as in the ELBO.
 
-    Raises :class:`~pyro_vae.terms.ProgramError` where the site does not suit: see
-    :func:`~pyro_vae.terms.latents.latent_site`.
+    Raises :class:`~pyro_vae.terms.ProgramError` where there is no such site or several to choose
+    from, where it has no value for each example, or where its gradient is not pathwise.
     """
 
     #: Examples that the penalty needs in a mini-batch.

@@ -103,11 +103,10 @@ def fit(
             five steps of phi for each of theta; ``Aggressive()``, phi until it gains no more.
         compile: run the loss and its gradients as one compiled function (see
             :class:`CompiledSVI`); ``"auto"`` does where the run has so many steps that the
-            seconds of compiling pay (:data:`~pyro_vae.training.compiling.PAYS_FROM`). What
-            cannot be compiled runs as it is, after one warning that says why.
+            seconds of compiling pay. What cannot be compiled runs as it is, after one warning
+            that says why.
         precision: ``"float32"``; ``"tf32"``, faster products on NVIDIA GPUs; or ``"bf16"``,
-            layers in bfloat16 with weights and log-densities in single precision
-            (:class:`~pyro_vae.training.precision.Bfloat16`).
+            products of layers in bfloat16, with weights and log-densities in single precision.
         checkpoint: file to keep the whole state in, every ``checkpoint_every`` epochs and when
             the run ends or is interrupted.
         resume: a checkpoint to go on from, bit for bit as if never interrupted. Data and options
