@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
+from logging import getLogger
 from pathlib import Path
 
 import jupytext
@@ -25,12 +26,13 @@ from sphinx.util import logging
 from pyro_vae.cli import chapters as cli
 
 log = logging.getLogger(__name__)
+getLogger("traitlets").setLevel("ERROR")  # Jupyter's own words on every run
 
 SECONDS = 600  # that one cell of a chapter may take
 SMOKE = "PYRO_VAE_SMOKE" in os.environ  # as the chapters decide it
 
 #: Two pixels for one, so that pictures are sharp on every screen.
-KERNEL = ["--InlineBackend.figure_formats={'retina'}"]
+KERNEL = ["--InlineBackend.figure_formats={'retina'}", "--log-level=ERROR"]
 
 #: Pyro imports tqdm, which warns in a notebook without ipywidgets. No chapter shows a bar.
 os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
-EXTENSIONS = "myst_nb,sphinx.ext.autodoc,sphinx.ext.mathjax,sphinx_design,book,parts"
+EXTENSIONS = "myst_nb,sphinx.ext.mathjax,sphinx_copybutton,sphinx_design,book,parts"
 
 CHAPTER = """\
 # %% [markdown]
@@ -39,9 +39,7 @@ A paragraph to translate.
 tutorials/01_sums
 ```
 
-```{eval-rst}
-.. autofunction:: pyro_vae.fit
-   :no-index-entry:
+```{py:function} pyro_vae.fit(model, guide)
 ```
 """
 
