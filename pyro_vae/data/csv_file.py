@@ -19,8 +19,10 @@ def _number(field: str) -> float | None:
         return None
 
 
-def read_csv(path: Path) -> np.ndarray:
+def read_csv(path: Path, missing: bool = False) -> np.ndarray:
     """A (rows, columns) float64 array; a first line without any number is taken as a header.
+
+    Where entries may be ``missing``, an empty field is nan, and nan may stand.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -35,20 +37,23 @@ def read_csv(path: Path) -> np.ndarray:
             if not second:
                 raise ValueError(f"{path} has no rows of numbers")
             lines = itertools.chain([second], file)
-            x = np.loadtxt(lines, delimiter=",", comments=None, quotechar='"', ndmin=2)
+            read = (lambda field: float(field.strip() or "nan")) if missing else None
+            x = np.loadtxt(
+                lines, delimiter=",", comments=None, quotechar='"', ndmin=2, converters=read
+            )
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8: save it as UTF-8 CSV") from error
     except ValueError as error:
         if str(error).startswith(str(path)):
             raise
         # numpy counts rows without the header and blank lines; an editor does not.
-        raise ValueError(_first_fault(path, header) or f"{path}: {error}") from None
-    if not np.isfinite(x).all():
-        raise ValueError(_first_fault(path, header) or f"{path} holds NaN or infinity")
+        raise ValueError(_first_fault(path, header, missing) or f"{path}: {error}") from None
+    if np.isinf(x).any() or (np.isnan(x).any() and not missing):
+        raise ValueError(_first_fault(path, header, missing) or f"{path} holds NaN or infinity")
     return x
 
 
-def _first_fault(path: Path, header: bool) -> str | None:
+def _first_fault(path: Path, header: bool, missing: bool) -> str | None:
     width = None
     with path.open(encoding=_ENCODING, newline="") as file:
         reader = csv.reader(file)
@@ -62,6 +67,8 @@ def _first_fault(path: Path, header: bool) -> str | None:
                 return f"{where}: {len(row)} columns, but {width} in the first row"
             for column, field in enumerate(row, 1):
                 value = _number(field)
+                if missing and (not field.strip() or (value is not None and math.isnan(value))):
+                    continue
                 if value is None:
                     cure = "numbers separated by commas are needed"
                     return f"{where}, column {column}: {field!r} is not a number; {cure}"

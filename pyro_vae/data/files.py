@@ -17,7 +17,7 @@ _FEWEST = 10
 _Splits = dict[str, np.ndarray]
 
 
-def load_file(path: str | Path, *, seed: int = 0) -> Dataset:
+def load_file(path: str | Path, *, seed: int = 0, missing: bool = False) -> Dataset:
     """A `Dataset` from a file of numbers, its first axis counting examples.
 
     A .npz holds either `train` (and, if it has them, `valid`, `test`, and labels `y_train`,
@@ -29,6 +29,7 @@ def load_file(path: str | Path, *, seed: int = 0) -> Dataset:
 
     Args:
         seed: of the random split.
+        missing: whether entries may be missing: nan, or an empty field of a .csv; they become nan.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -45,16 +46,16 @@ def load_file(path: str | Path, *, seed: int = 0) -> Dataset:
     if not path.is_file():
         raise FileNotFoundError(f"there is no data file {path}")
     if path.suffix.lower() == ".csv":
-        arrays = {"x": read_csv(path)}
+        arrays = {"x": read_csv(path, missing)}
     else:
         arrays = read_arrays(path, "save it again with numpy.save or numpy.savez, as numbers")
     x, y, note = _choose(path, arrays)
     for key, array in x.items():
-        _check(f"{path}, {key}", array)
+        _check(f"{path}, {key}", array, missing)
     if len(x["train"]) < _FEWEST:
         n = len(x["train"])
         raise ValueError(f"{path} has {n} examples to train on; at least {_FEWEST} are needed")
-    values, scale = _infer(list(x.values()))
+    values, scale = _infer([array[~np.isnan(array)] for array in x.values()])
     if scale != 1:
         note += f"; uint8 divided by {scale}"
     x, y = _split(x, y, seed)
@@ -104,7 +105,7 @@ def _choose(path: Path, arrays: _Splits) -> tuple[_Splits, _Splits, str]:
     return x, y, note
 
 
-def _check(where: str, x: np.ndarray) -> None:
+def _check(where: str, x: np.ndarray, missing: bool) -> None:
     if x.dtype.kind not in "buif":
         raise TypeError(f"{where} holds {x.dtype}; real numbers are needed")
     if x.ndim < 2:
@@ -115,6 +116,8 @@ def _check(where: str, x: np.ndarray) -> None:
     if x.size == 0:
         raise ValueError(f"{where} is empty: its shape is {x.shape}")
     bad = ~(np.abs(x) <= np.finfo(np.float32).max)  # so written that NaN counts as bad
+    if missing:
+        bad &= ~np.isnan(x)
     if bad.any():
         row, *column = (int(i) for i in np.argwhere(bad)[0])
         at = column[0] if len(column) == 1 else tuple(column)

@@ -33,6 +33,7 @@ def load(
     cache: str | Path | None = None,
     download: bool = True,
     seed: int = 0,
+    missing: bool = False,
 ) -> Dataset:
     """A data set by its name, or from a .npy, .npz or .csv file.
 
@@ -43,6 +44,7 @@ def load(
         cache: the folder of the data sets; by default $PYRO_VAE_DATA or the platform's own.
         download: whether a set that is absent may be fetched from the network.
         seed: of the random split of a user's file; nothing else depends on it.
+        missing: whether a user's file may have missing entries, nan or empty; they become nan.
 
     Raises:
         ValueError: the name is unknown, or a file is damaged or holds what it should not.
@@ -59,7 +61,7 @@ truth=LinearGaussian)
     elif name in _CACHED:
         data = _CACHED[name].load(cache, network=download)
     elif Path(name).suffix.lower() in SUFFIXES:
-        data = load_file(name, seed=seed)
+        data = load_file(name, seed=seed, missing=missing)
     else:
         raise _unknown(name)
     return data.flatten() if flatten else data
