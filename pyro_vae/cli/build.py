@@ -109,7 +109,7 @@ def build(config: Mapping[str, Any]) -> Built:
 def _data(config: dict[str, Any], family: Family) -> tuple[data.Dataset, tuple[int, ...] | None]:
     """x as the family has it, and the shape of an image; fills the likelihood in."""
     images = any(class_of(name, config[name]).images for name in ("encoder", "decoder"))
-    dataset = data.load(config["data"], flatten=False)
+    dataset = _loaded(config["data"], family)
     image = image_shape(dataset)
     dataset = dataset if images else dataset.flatten()
     if config["limit"] is not None:
@@ -125,6 +125,15 @@ def _data(config: dict[str, Any], family: Family) -> tuple[data.Dataset, tuple[i
         with untouched_randomness(config["seed"]):
             dataset = replace(dataset, train=dataset.transform(dataset.train), transform=None)
     return dataset, image
+
+
+def _loaded(name: str, family: Family) -> data.Dataset:
+    try:
+        return data.load(name, flatten=False, missing=family.gaps)
+    except ValueError as error:
+        if family.gaps or "nan" not in str(error):
+            raise
+        raise UsageError(f"{error}; --program missing takes them for missing entries") from error
 
 
 def at_least_one(name: str, value: int | None) -> None:

@@ -31,5 +31,6 @@ def parts_table() -> str:
         parts = known_parts(option)
         width = max(map(len, parts))
         lines = [f"  {name:<{width}}  {purpose(part)}" for name, part in parts.items()]
-        blocks.append("\n".join([f"--{option}  {slot.text}", *lines]))
+        typed = option if slot.within is None else f"{slot.within}.{option}"
+        blocks.append("\n".join([f"--{typed}  {slot.text}", *lines]))
     return "\n\n".join(blocks)

@@ -14,6 +14,7 @@ from .parts import (
     SLOTS,
     Option,
     find_class,
+    import_path,
     is_abstract,
     known_parts,
     options_of,
@@ -40,7 +41,7 @@ def check_part(slot: str, name: str, shown: str) -> type | None:
     if not issubclass(kind, base):
         raise UsageError(
             f"{shown}: {name} is not a {base.__name__}; choose from {listed}, or derive yours "
-            f"from pyro_vae.{base.__module__.split('.')[1]}.{base.__name__}"
+            f"from {import_path(base)}"
         )
     if kind is base or is_abstract(kind):
         raise UsageError(f"{shown}: {name} leaves something undefined; choose from {listed}")

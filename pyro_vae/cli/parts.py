@@ -19,6 +19,7 @@ from pyro_vae.networks import Network
 from pyro_vae.objectives import Objective
 from pyro_vae.posteriors import Posterior
 from pyro_vae.priors import Prior
+from pyro_vae.programs.corruption import Corruption
 from pyro_vae.training import Strategy
 
 from .plain import plain
@@ -29,12 +30,14 @@ class Slot:
     """An option that takes a part: its base class, default, and what the part is.
 
     ``filled`` slots hold their default where nothing is named; others are left to the family.
+    ``within`` is the slot of whose parts this one is a part; such a slot has no option of its own.
     """
 
     base: type
     default: str | None
     text: str
     filled: bool = True
+    within: str | None = None
 
 
 SLOTS: dict[str, Slot] = {
@@ -46,6 +49,7 @@ SLOTS: dict[str, Slot] = {
     "decoder": Slot(Network, "MLP", "the likelihood's network, from z"),
     "objective": Slot(Objective, "ELBO", "the bound to maximise"),
     "strategy": Slot(Strategy, "Joint", "which of theta and phi a step moves"),
+    "corruption": Slot(Corruption, "Masking", "how x is spoilt (denoising)", within="program"),
 }
 
 #: Constructor parameters that are filled in, from the data, --latent and the other parts.
@@ -112,10 +116,14 @@ def known_parts(slot: str) -> dict[str, type]:
 
 
 def _offered(kind: type) -> bool:
-    """Whether a class is one that its folder of this package offers, whatever else is imported."""
+    """Whether a class is one that its folder of this package offers, whatever else is imported.
+
+    By its name, or by that of its module.
+    """
     folder = ".".join(kind.__module__.split(".")[:2])
+    names = {kind.__name__, *kind.__module__.split(".")[2:]}
     here = folder.startswith("pyro_vae.")
-    return here and kind.__name__ in getattr(sys.modules[folder], "__all__", ())
+    return here and not names.isdisjoint(getattr(sys.modules[folder], "__all__", ()))
 
 
 def is_abstract(kind: type) -> bool:
@@ -156,7 +164,8 @@ def import_path(kind: type) -> str:
     """
     module = kind.__module__
     package = module.rpartition(".")[0] if module.startswith("pyro_vae.") else module
-    return f"{package}.{kind.__qualname__}"
+    exported = getattr(sys.modules[package], kind.__name__, None) is kind
+    return f"{package if exported else module}.{kind.__qualname__}"
 
 
 def purpose(kind: type) -> str:

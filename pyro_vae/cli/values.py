@@ -42,6 +42,11 @@ def fitting(dataset: data.Dataset, likelihood: Any) -> data.Dataset:
     """The data as the likelihood takes them; :class:`UsageError` where it does not."""
     wanted: str = likelihood.values
     if wanted == "binary" and dataset.values == "grey":
+        if any(bool(getattr(dataset, split).isnan().any()) for split in SPLITS):
+            raise UsageError(
+                f"{dataset.name} has grey values, which cannot become coins for "
+                f"{likelihood.__name__} where they are missing: use ContinuousBernoulli, or Normal"
+            )
         # The density of a coin at 0.3 means nothing: grey values become coins themselves.
         return dataset.binarized(seed=0)
     if dataset.values not in SUPPORTED.get(wanted, {dataset.values}):

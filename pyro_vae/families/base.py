@@ -34,13 +34,13 @@ class Family(ABC):
     Attributes:
         unused: the parts that have no place in this family, and why.
         latent: the one latent site of which there are pictures by dimension; ``None`` for several.
-        missing: whether entries of the data may be missing.
+        gaps: whether entries of the data may be missing, nan.
         redrawn: whether grey pixels may become coins afresh in each mini-batch.
     """
 
     unused: ClassVar[dict[str, str]] = {}
     latent: ClassVar[str | None] = "z"
-    missing: ClassVar[bool] = False
+    gaps: ClassVar[bool] = False
     redrawn: ClassVar[bool] = True
 
     @abstractmethod

@@ -1,0 +1,99 @@
+"""Counts, given how many there are in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from pyro_vae import evaluation
+from pyro_vae.data import Dataset
+from pyro_vae.data.dataset import SPLITS
+from pyro_vae.programs import VAE
+from pyro_vae.programs.counts import Guide, Model
+
+from .base import Family
+from .parts import Parts
+from .view import Finding, View, line
+
+TAKE_TOTALS = ("NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial")
+
+
+class counts(Family):
+    """Counts given their total in each example, such as of transcripts in a cell: p(z) p(x|z, l).
+
+    The likelihood shares the total out; the guide sees log(1 + x).
+
+    Lopez, Regier, Cole, Jordan and Yosef 2018, *Deep generative modeling for single-cell
+    transcriptomics*.
+
+    >>> counts().latent
+    'z'
+    """
+
+    def arrange(self, dataset: Dataset, image: tuple[int, ...] | None, seed: int) -> Dataset:
+        for split in SPLITS:
+            x = getattr(dataset, split)
+            wrong = (x < 0) | (x != x.round())
+            if bool(wrong.any()):
+                place = wrong.nonzero()[0].tolist()
+                raise ValueError(
+                    f"--program counts takes whole numbers from 0 on, and {split} of "
+                    f"{dataset.name} holds {x[tuple(place)].item():.3g} at {place}"
+                )
+        return dataset
+
+    def default_likelihood(self, dataset: Dataset) -> str | None:
+        return "NegativeBinomial"
+
+    def programs(self, parts: Parts) -> VAE:
+        if parts.named("likelihood") not in TAKE_TOTALS:
+            raise ValueError(
+                f"--likelihood {parts.named('likelihood')} takes no totals: choose from "
+                f"{', '.join(TAKE_TOTALS)}"
+            )
+        posterior = parts.posterior(parts.shape, parts.latent)
+        model = Model(parts.prior(parts.latent), parts.likelihood(parts.latent))
+        return VAE(model, Guide(posterior))
+
+    def generate(
+        self, view: View, n: int, label: int | None = None, mean: bool = True, seed: int = 0
+    ) -> Tensor:
+        """With the totals of the data, one after the other."""
+        totals = view.x.flatten(1).sum(-1)
+        return super().generate(replace(view, others=(totals,)), n, label, mean, seed)
+
+    def findings(self, view: View) -> list[Finding]:
+        zeros = float((view.x == 0).double().mean())
+        made = float((self._replica(view) == 0).double().mean())
+        note = f"zeros in what the model makes (data: {zeros:.1%})"
+        return [
+            Finding("zeros_of_model", made, line("counts", f"{made:.1%}", note)),
+            Finding("zeros_of_data", zeros, ""),
+        ]
+
+    def pictures(self, view: View) -> Iterator[tuple[str, Any]]:
+        import matplotlib.pyplot as plt
+
+        _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+        for name, x, color in (
+            ("data", view.x, "0.1"),
+            ("model", self._replica(view), "C0"),
+        ):
+            x = x.flatten(1).double().cpu()
+            mean = x.mean(0)
+            seen = mean > 0
+            dots = {"s": 6, "linewidths": 0, "color": color, "label": name}
+            left.scatter(mean[seen], (x.var(0) / mean)[seen], **dots)
+            right.scatter(mean[seen], (x == 0).double().mean(0)[seen], **dots)
+        left.set(xscale="log", yscale="log", xlabel="mean count", ylabel="variance / mean")
+        right.set(xscale="log", xlabel="mean count", ylabel="part of zeros")
+        left.legend(fontsize=8, frameon=False)
+        left.set_title("each entry of x, over the examples", fontsize=9, loc="left")
+        yield "spread", [left, right]
+
+    def _replica(self, view: View) -> Tensor:
+        """Counts drawn for each example from its own z."""
+        return evaluation.reconstruct(*view.programs, *view.arguments, samples=True)
