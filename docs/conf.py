@@ -59,9 +59,7 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#7cb8f0", "color-brand-content": "#7cb8f0"},
 }
 if SMOKE:
-    html_theme_options["announcement"] = (
-        "A quick build for authors: every experiment is cut short, and its figures mean nothing."
-    )
+    html_theme_options["announcement"] = "A quick build: its figures mean nothing."
 mathjax_path = "mathjax/tex-svg-full.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 

@@ -17,7 +17,7 @@ import nbformat
 from chapters import Chapter, place_of_runs, read, run_all
 from docutils import nodes
 from docutils.statemachine import StringList
-from notebooks import download, page, plain_markdown
+from notebooks import download, page
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -93,7 +93,7 @@ class Chapters(SphinxDirective):
             ":link-type: doc",
             *picture,
             "",
-            plain_markdown(chapter.about.purpose) + ".",
+            f"{chapter.about.purpose}.",
             "::::",
             "",
         ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from types import ModuleType
 from typing import Any, ClassVar
@@ -22,20 +23,29 @@ from docutils.statemachine import StringList
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 log = logging.getLogger(__name__)
 
 
-def purpose(thing: Any) -> str:
-    """The first sentence of a docstring, with its markup.
+def purpose(part: Any, name: str, package: ModuleType) -> str:
+    """The first sentence of a part's docstring, with its markup; of data, the ``#:`` comment."""
+    if _file(part):
+        text = " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())
+        return re.split(r"(?<=[^.]\.)\s", text)[0].rstrip(":")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        comments = ModuleAnalyzer.for_module(module.name).find_attr_docs()
+        if ("", name) in comments:
+            return " ".join(comments["", name]).strip()
+    raise ExtensionError(f"{package.__name__}.{name} has no `#:` comment that says what it is")
 
-    >>> purpose(purpose)
-    'The first sentence of a docstring, with its markup.'
-    """
-    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
-    return re.split(r"(?<=\.)\s", text)[0].rstrip(":")
+
+def _file(part: Any) -> str | None:
+    """Where a part is written; ``None`` for data."""
+    return inspect.getsourcefile(part) if inspect.ismodule(part) or callable(part) else None
 
 
 def members(package: ModuleType) -> dict[str, Any]:
@@ -55,10 +65,11 @@ class Parts(SphinxDirective):
         excluded = self.options.get("exclude", "").split()
         parts = {name: p for name, p in members(package).items() if name not in excluded}
         lines = [f".. py:module:: {package.__name__}", ""]
-        lines += _table(package.__name__, parts)
+        told = {name: purpose(part, name, package) for name, part in parts.items()}
+        lines += _table(package.__name__, parts, told)
         for name, part in parts.items():
-            lines += _entry(f"{package.__name__}.{name}", part)
-            self.env.note_dependency(inspect.getsourcefile(part) or __file__)
+            lines += _entry(f"{package.__name__}.{name}", part, told[name])
+            self.env.note_dependency(_file(part) or str(package.__file__))
         parent = nodes.section()
         parent.document = self.state.document
         self.state.nested_parse(
@@ -67,22 +78,25 @@ class Parts(SphinxDirective):
         return parent.children
 
 
-def _table(package: str, parts: dict[str, Any]) -> list[str]:
+def _table(package: str, parts: dict[str, Any], told: dict[str, str]) -> list[str]:
     lines = [".. list-table::", "   :widths: 30 70", "   :class: parts", ""]
     for name, part in parts.items():
         role = "mod" if inspect.ismodule(part) else "obj"
-        lines += [f"   * - :py:{role}:`~{package}.{name}`", f"     - {purpose(part)}"]
+        lines += [f"   * - :py:{role}:`~{package}.{name}`", f"     - {told[name]}"]
     return [*lines, ""]
 
 
-def _entry(path: str, part: Any) -> list[str]:
+def _entry(path: str, part: Any, told: str) -> list[str]:
+    if not _file(part):
+        name = path.rpartition(".")[2]  # the module is known from the directive above
+        return [f".. py:data:: {name}", "", f"   {told}", ""]
     if inspect.ismodule(part):
         name = path.rpartition(".")[2]
         return [name, "^" * len(name), "", f".. automodule:: {path}", ""]
     if inspect.isclass(part):
         kind = "autoexception" if issubclass(part, BaseException) else "autoclass"
     else:
-        kind = "autofunction" if callable(part) else "autodata"
+        kind = "autofunction"
     return [f".. {kind}:: {path}", ""]
 
 

@@ -16,6 +16,11 @@ CHAPTER = """\
 # # 1. One and one
 #
 # How much is it? {py:func}`pyro_vae.fit` does not say.
+#
+# You will see
+#
+# 1. that it is two,
+# 2. a line.
 
 # %% tags=["thumbnail"] mystnb={"image": {"alt": "A line that rises"}}
 import matplotlib.pyplot as plt

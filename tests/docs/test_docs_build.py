@@ -24,7 +24,7 @@ def test_a_chapter_is_a_page_a_card_and_a_notebook(site):
     page = site.page("tutorials/01_sums")
     assert "one and one is 2" in page and 'alt="A line that rises"' in page
     assert 'href="../index.html#pyro_vae.fit"' in page
-    assert "1. One and one" in site.page("index")
+    assert "1. One and one" in site.page("index") and "It is two." in site.page("index")
     notebook = json.loads((site.pages / "notebooks" / "01_sums.ipynb").read_text("utf-8"))
     text = ["".join(cell["source"]) for cell in notebook["cells"]]
     assert "How much is it? `pyro_vae.fit` does not say." in text[0]
