@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .plain import symbols
 
-#: In a checkout beside the package; in an installed package within it.
-FOLDERS = (Path(__file__).parents[2] / "tutorials", Path(__file__).parents[1] / "_tutorials")
+PACKAGE = Path(__file__).parents[1]
 FILE = re.compile(r"(\d\d)_\w+\.py")
 MARKER = re.compile(r"# %%\s*(?P<markdown>\[markdown\])?\s*(?P<rest>.*)")
 
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's file, and what its first heading and paragraph say."""
+    """A chapter's file, its number and title, and the first thing that one sees in it."""
 
     path: Path
     number: int
@@ -72,14 +72,21 @@ def _cell(marker: re.Match[str], number: int, lines: list[str]) -> Cell:
 
 
 def notebook(script: str) -> dict[str, Any]:
-    """The script as a Jupyter notebook (nbformat 4.5), not yet run."""
+    """The script as a Jupyter notebook (nbformat 4.5), not yet run.
+
+    Links between chapters lead to notebooks, and names that are links on the site are code.
+    """
     parts = []
     for number, cell in enumerate(cells(script)):
+        text = cell.text
+        if cell.markdown:
+            text = re.sub(r"(\]\(\d\d_\w+)\.py", r"\1.ipynb", text)
+            text = re.sub(r"\{[\w:-]+\}(`)~?(?=[^`]+`)", r"\1", text)
         part: dict[str, Any] = {
             "cell_type": "markdown" if cell.markdown else "code",
             "id": f"cell-{number}",
             "metadata": cell.metadata,
-            "source": cell.text.splitlines(keepends=True),
+            "source": text.splitlines(keepends=True),
         }
         parts.append(part if cell.markdown else {**part, "execution_count": None, "outputs": []})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -87,23 +94,42 @@ def notebook(script: str) -> dict[str, Any]:
     return {"cells": parts, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def folder() -> Path:
+    """Where the chapters are: within an installed package, beside it in a checkout."""
+    installed, checkout = PACKAGE / "_tutorials", PACKAGE.parent / "tutorials"
+    if installed.is_dir():
+        return installed
+    if checkout.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file():
+        return checkout
+    raise UsageError(f"this installation has no tutorials: there is no folder {installed}")
+
+
 def chapters() -> list[Chapter]:
     """Every chapter that is installed, in order."""
-    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
-    if folder is None:
-        raise UsageError(f"the tutorials are not installed: no folder {FOLDERS[-1]}")
-    files = sorted(file for file in folder.glob("*.py") if FILE.fullmatch(file.name))
-    return [read(file) for file in files]
+    return [read(file) for file in sorted(folder().iterdir()) if FILE.fullmatch(file.name)]
 
 
 def read(file: Path) -> Chapter:
-    """A chapter's number, title and purpose: its first heading, and what it says first."""
+    """A chapter's number and title, from its first heading, and what it shows first.
+
+    That is the first item of its list "You will see".
+    """
     number = FILE.fullmatch(file.name)
     first = next((cell.text for cell in cells(file.read_text("utf-8")) if cell.markdown), "")
-    heading, _, rest = first.partition("\n")
-    title = re.fullmatch(r"# (?:\d+[.:]? )?(.+)", heading)
-    if number is None or title is None:
-        raise ValueError(f"{file.name}: its first cell must begin with a heading, `# N. Title`")
-    paragraph = " ".join(rest.strip().split("\n\n")[0].split())
-    sentence = re.split(r"[.!?:](?= |$)", paragraph)[0]
-    return Chapter(file, int(number[1]), title[1], sentence)
+    title = re.match(r"# \d+\. (.+)\n", first)
+    shown = re.search(r"^You will see\s+1\. (.+?)(?=\n\d+\. |\n\n|\Z)", first, re.DOTALL | re.M)
+    if number is None or title is None or shown is None:
+        raise UsageError(f"{file}: a chapter begins with `# N. Title` and a list `You will see`")
+    text = readable(shown[1]).rstrip(",;.").removeprefix("that ")
+    return Chapter(file, int(number[1]), title[1], text[:1].upper() + text[1:])
+
+
+def readable(markdown: str) -> str:
+    r"""A sentence of Markdown as plain text in one line.
+
+    >>> readable(r"a *bound* on $\log p(x)$,\nsee [chapter 1](01_a.py) and `terms`")
+    'a bound on log p(x), see chapter 1 and terms'
+    """
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(markdown.split()))
+    text = re.sub(r"\$([^$]*)\$", lambda found: symbols(found[1]), text)
+    return re.sub(r"(?<!\w)(\*\*?|`)(\S.*?)\1", r"\2", text)

@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "show each site of a run's programs and what it adds to the bound",
     "list": "the parts that one can name, with a line each",
     "data": "the data sets: list them, fetch one",
+    "tutorial": "the chapters of the book: list them, run one, copy one to change it",
 }
 
 USAGE = """usage: pyro-vae COMMAND [options]

@@ -45,12 +45,14 @@ def headings(found: list[Cell]) -> list[tuple[int, str]]:
 
 
 def titled(found: list[Cell], number: int) -> list[str]:
-    """One heading of level 1, first of all, with the number of the file."""
+    """One heading of level 1, first of all, with the number of the file, and what one will see."""
     first = found[0].text.splitlines()[0] if found and found[0].markdown else ""
     top = [text for level, text in headings(found) if level == 1]
-    if first.startswith(f"# {number}. ") and len(top) == 1:
-        return []
-    return [f"the first cell must begin `# {number}. Title`, the one heading of level 1"]
+    if not first.startswith(f"# {number}. ") or len(top) != 1:
+        return [f"the first cell must begin `# {number}. Title`, the one heading of level 1"]
+    # `pyro-vae tutorial list` shows its first item.
+    listed = re.search(r"^You will see\n\n1\. ", found[0].text, re.MULTILINE)
+    return [] if listed else ["the first cell must have a list `You will see`"]
 
 
 def exercised(found: list[Cell]) -> list[str]:

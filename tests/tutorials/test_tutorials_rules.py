@@ -14,6 +14,10 @@ GOOD = """\
 # # 7. A chapter
 #
 # It says $a = 1.5$, `b = 2.5`, [a link of 3.5](https://example.org/4.5), 1e-3 and 12 epochs.
+#
+# You will see
+#
+# 1. this.
 
 # %% tags=["remove-cell"]
 import os
@@ -46,6 +50,7 @@ BREAKS = [
     ("# # 7. A chapter", "# ## 7. A chapter", "must begin `# 7. Title`"),
     ("# %% [markdown]\n# # 7", "# %%\nx = 1\n\n# %% [markdown]\n# # 7", "must begin `# 7. Title`"),
     ("# It says", "# # More\n#\n# It says", "the one heading of level 1"),
+    ("# You will see", "# You see", "must have a list `You will see`"),
     ("# ## Exercises", "# ## Questions", "the last section must be `## Exercises`"),
     ("# ## Sources", "# ## More", "the last section must be `## Exercises`"),
     ("assert value == 0", "print(value == 0)", "no `assert`"),
