@@ -23,7 +23,7 @@ pytestmark = [
 SHOWN = """
 return (window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(() => ({
   formulas: document.querySelectorAll(".math").length,
-  set: document.querySelectorAll(".math mjx-container svg").length,
+  set: document.querySelectorAll(".math mjx-container").length,
   wrong: [...document.querySelectorAll("[data-mjx-error], mjx-merror, mjx-container [fill=red]")]
     .map(e => e.textContent),
   blank: [...document.images].filter(i => i.loading != "lazy" && !i.naturalWidth).map(i => i.src),
@@ -35,9 +35,15 @@ return (window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(() =>
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with Browser() as browser:
-        yield browser
+def window():
+    with Browser() as window:
+        yield window
+
+
+@pytest.fixture
+def browser(window):
+    window.messages()  # of the page before
+    return window
 
 
 def pages():
@@ -75,19 +81,18 @@ def test_the_search_finds_a_part_and_a_word_of_a_chapter(browser):
 def test_the_latent_plane_answers_to_a_drag(browser):
     browser.screen(1400, 1000)
     browser.open(SITE / "explore.html")
+    where = "const at = document.querySelector('{}').getBoundingClientRect();"
+    where += "return [at.x, at.y, at.width, at.height]"
+    across, down, *_ = browser.run(where.format("iframe"))
     browser.call("/frame", {"id": 0})
-    seen = (
-        "return [document.querySelector('#image').toDataURL(), "
-        "document.querySelector('#where').textContent]"
-    )
+    left, top, width, height = browser.run(where.format("#plane"))
+    seen = "return [document.querySelector('#image').toDataURL(),"
+    seen += " document.querySelector('#where').textContent]"
     before = browser.run(seen)
-    browser.run("document.querySelector('#plane').scrollIntoView()")
-    left, top, width, height = browser.run(
-        "const at = document.querySelector('#plane').getBoundingClientRect();"
-        "return [at.x, at.y, at.width, at.height]"
-    )
-    middle = (left + width / 2, top + height / 2)
-    browser.drag(middle, (left + 0.7 * width, top + 0.3 * height))
+    browser.call("/frame", {"id": None})
+    x, y = across + left + width / 2, down + top + height / 2
+    browser.drag((x, y), (x + 0.2 * width, y - 0.2 * height))
+    browser.call("/frame", {"id": 0})
     after = browser.run(seen)
     assert before[0] != after[0] and before[1] != after[1]
     assert browser.messages() == []
