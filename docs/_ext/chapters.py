@@ -96,6 +96,9 @@ def run(chapter: Chapter, kept: Path) -> Chapter:
     if result.err is not None:
         raise ExtensionError(f"{chapter.file.name} fails:\n{_without_colour(str(result.err))}")
     log.info("ran %s in %.0f s", chapter.file.name, result.time)
+    for cell in chapter.notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_address(output)]
     bundle = CacheBundleIn(
         chapter.notebook, str(chapter.file), data={"execution_seconds": result.time}
     )
@@ -122,6 +125,12 @@ def place_of_runs(build: Path, package: Path) -> Path:
     for file in sorted(package.rglob("*.py")):
         code.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes() + b"\0")
     return build / "runs" / f"{'smoke' if SMOKE else 'full'}-{code.hexdigest()[:16]}"
+
+
+def _is_address(output: NotebookNode) -> bool:
+    """Whether a result is only where an object lies, as of ``torch.manual_seed(0)`` at an end."""
+    text = output.get("data", {}).get("text/plain", "")
+    return output.output_type == "execute_result" and bool(re.fullmatch(r"<.* at 0x\w+>", text))
 
 
 def _without_colour(text: str) -> str:

@@ -44,8 +44,8 @@ class Graphs(SphinxDirective):
 
     def _graph(self, role: str, program: Callable[..., Any], arguments: tuple) -> nodes.Element:
         graph = pyro.render_model(program, arguments, render_distributions=True)
-        graph.attr(bgcolor="transparent", pad="0.1")
-        graph.attr("node", fontname="Helvetica")
+        graph.graph_attr.update(bgcolor="transparent", pad="0.1", fontname="Helvetica")
+        graph.node_attr.update(fontname="Helvetica")
         name = hashlib.sha256(graph.source.encode()).hexdigest()[:16]
         file = Path(self.env.app.srcdir) / "_build" / "graphs" / f"{name}.svg"
         if not file.exists():
