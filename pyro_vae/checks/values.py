@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -118,9 +119,30 @@ def _draw_problem(site: Any, guide: Trace | None) -> str | None:
 def _inside(value: Tensor, fn: Any) -> Tensor | None:
     """Which values lie in the support; ``None`` for a family that does not say."""
     try:
-        return _base(fn).support.check(value)
+        return _support(fn).check(value)
     except (NotImplementedError, AttributeError):
         return None
+
+
+def _support(fn: Any) -> Any:
+    """The support, with one number for an end that is the same for all, as of binomial counts."""
+    support = copy(_base(fn).support)
+    for name, end in _ends(support).items():
+        if bool((end == end.flatten()[0]).all()):
+            setattr(support, name, end.flatten()[0])
+    return support
+
+
+def _ends(support: Any) -> dict[str, Tensor]:
+    return {n: t for n, t in vars(support).items() if isinstance(t, Tensor) and t.dim()}
+
+
+def own_support(fn: Any) -> bool:
+    """Whether each example has a support of its own, so that it says nothing of others."""
+    try:
+        return bool(_ends(_support(fn)))
+    except (NotImplementedError, AttributeError):
+        return False
 
 
 def _cure(value: Tensor, fn: Any) -> str:

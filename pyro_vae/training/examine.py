@@ -11,6 +11,7 @@ from pyro.infer import ELBO as PyroELBO
 from torch import Tensor, nn
 
 from pyro_vae.checks import Checkup, check, observation_problems
+from pyro_vae.checks.values import own_support
 from pyro_vae.objectives import explain
 from pyro_vae.terms import ProgramError, untouched_randomness
 
@@ -80,7 +81,7 @@ def _look_at_all(
         if site["type"] != "sample" or not site["is_observed"]:
             continue
         number = _argument(site["value"], batch)
-        if number is None:
+        if number is None or own_support(site["fn"]):
             direct = False
         else:
             value = whole[number].reshape(len(whole[number]), *site["value"].shape[1:])
