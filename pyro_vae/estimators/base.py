@@ -51,7 +51,8 @@ class Pathwise(Estimator):
 
     def obstacle(self, fn: Any, particles: int) -> str | None:
         if not fn.has_rsample:
-            return f"a {family(fn)} has no reparameterised sample; use {SCORED}"
+            exact = "'enumerate', " if fn.has_enumerate_support else ""
+            return f"a {family(fn)} has no reparameterised sample; use {exact}{SCORED}"
         return None
 
 

@@ -40,7 +40,7 @@ VECTOR = one(
 )
 POISSON = one(lambda _: dist.Poisson(torch.tensor(1.0)), dist.Poisson(torch.tensor(1.0)))
 REFUSALS = {
-    "pathwise, discrete": (CATEGORICAL, "pathwise", "no reparameterised sample; use 'score'"),
+    "pathwise, discrete": (CATEGORICAL, "pathwise", "sample; use 'enumerate', 'score'"),
     "stl, discrete": (CATEGORICAL, "stl", "no reparameterised sample"),
     "enumerate, continuous": (normal, "enumerate", "no finite list .* use 'pathwise' or 'score'"),
     "enumerate, counts": (POISSON, "enumerate", "no finite list of values; use 'score'"),
