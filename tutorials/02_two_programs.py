@@ -3,19 +3,20 @@
 #
 # [Chapter 1](01_the_evidence_lower_bound.py) had one $x$, one cause of it, and a bound on
 # $\log p(x)$ in closed form. Now there are a thousand images, the map from causes to images is a
-# neural network, and nothing has a closed form. Two ideas of Kingma and Welling make the same bound
-# work there. A second network looks at $x$ and *proposes* the posterior, so that no example needs an
-# optimisation of its own. And a sample is written so that one can differentiate through it.
+# neural network, and nothing has a closed form. Two ideas of Kingma and Welling make the same
+# bound work there. A second network looks at $x$ and *proposes* the posterior, so that no example
+# needs an optimisation of its own. And a sample is written so that one can differentiate through
+# it.
 #
-# What comes out is two programs: a **model** that turns causes into images, with parameters $\theta$,
-# and a **guide** that turns images into beliefs about their causes, with parameters $\phi$. One
-# number, the evidence lower bound (ELBO), trains both.
+# What comes out is two programs: a **model** that turns causes into images, with parameters
+# $\theta$, and a **guide** that turns images into beliefs about their causes, with parameters
+# $\phi$. One number, the evidence lower bound (ELBO), trains both.
 #
 # You will see
 #
 # 1. the algorithm, one step after the other, in plain PyTorch,
-# 2. the same algorithm in Pyro, where the two programs are on the page: with the same random numbers
-#    it takes the same steps,
+# 2. the same algorithm in Pyro, where the two programs are on the page: with the same random
+#    numbers it takes the same steps,
 # 3. the same again in twelve lines, with what the model learned.
 
 # %% tags=["remove-cell"]
@@ -51,14 +52,16 @@ from pyro_vae.programs import vae
 torch.set_default_dtype(torch.float64)  # so that "the same" means the same
 
 digits = data.load("digits").flatten().binarized()  # grey pixels become coins
+if SMOKE:
+    digits = digits.subset(256)
 grey, test = digits.train.double(), digits.test.double()
 print(digits)
 
 # %% [markdown]
 # ## What is to be trained
 #
-# The causes are two numbers, $z \in \mathbb R^2$. The images have $D = 64$ pixels that are black or
-# white. The model says
+# The causes are two numbers, $z \in \mathbb R^2$. The images have $D = 64$ pixels that are black
+# or white. The model says
 #
 # $$ p(z) = \mathcal N(z; 0, I), \qquad
 #    p_\theta(x \mid z) = \prod_{i=1}^{D} \mathrm{Bernoulli}\big(x_i; \operatorname{sigmoid}(f_\theta(z)_i)\big), $$
@@ -67,8 +70,8 @@ print(digits)
 #
 # $$ q_\phi(z \mid x) = \mathcal N\big(z; \mu_\phi(x), \operatorname{diag} \sigma_\phi(x)^2\big), $$
 #
-# where $f_\theta$ is one network, the *decoder*, and $(\mu_\phi, \log \sigma_\phi)$ are the outputs of
-# another, the *encoder*. We climb
+# where $f_\theta$ is one network, the *decoder*, and $(\mu_\phi, \log \sigma_\phi)$ are the
+# outputs of another, the *encoder*. We climb
 #
 # $$ \sum_x \mathbb E_{q_\phi(z \mid x)}\big[\log p(z) + \log p_\theta(x \mid z) - \log q_\phi(z \mid x)\big]
 #    \;\le\; \sum_x \log p_\theta(x) $$
@@ -97,8 +100,8 @@ print(f"theta: {sum(p.numel() for p in theta):,} numbers, phi: {sum(p.numel() fo
 # ## Step 2: take a mini-batch
 #
 # Summing over a few examples and multiplying by how many such batches there are gives the sum over
-# all, on average. The pixels are grey, and our likelihood wants coins, so each pixel is tossed, afresh
-# every time: its grey value is the probability of white.
+# all, on average. The pixels are grey, and our likelihood wants coins, so each pixel is tossed,
+# afresh every time: its grey value is the probability of white.
 
 
 # %%
@@ -125,12 +128,13 @@ print(f"epsilon: {tuple(epsilon.shape)}, one draw for each image")
 # %% [markdown]
 # ## Step 4: reparameterise
 #
-# We want $z \sim q_\phi(z \mid x)$, and the derivative of what follows with respect to $\phi$. Write the draw as
+# We want $z \sim q_\phi(z \mid x)$, and the derivative of what follows with respect to $\phi$.
+# Write the draw as
 #
 # $$ z = \mu_\phi(x) + \sigma_\phi(x) \odot \varepsilon, \qquad \varepsilon \sim \mathcal N(0, I). $$
 #
-# It has the distribution that was wanted, and for given $\varepsilon$ it is a differentiable function of
-# $\phi$. [Chapter 4](04_the_reparameterisation_trick.py) is about what this buys.
+# It has the distribution that was wanted, and for given $\varepsilon$ it is a differentiable
+# function of $\phi$. [Chapter 4](04_the_reparameterisation_trick.py) is about what this buys.
 
 # %%
 mean, log_scale = encoder(x).chunk(2, dim=-1)
@@ -196,10 +200,11 @@ assert per_epoch[-1] > per_epoch[0]
 # %% [markdown]
 # ## The same as two programs
 #
-# In the code above the model and the guide are hard to find. The prior is half a line in the middle of
-# a function, the guide is partly in the sampling and partly in a density, and whoever wants another
-# prior must find all the places. Pyro lets us write down *how things are drawn*, and derives the
-# densities and the sampling from that. The model, line by line the mathematics of above:
+# In the code above the model and the guide are hard to find. The prior is half a line in the
+# middle of a function, the guide is partly in the sampling and partly in a density, and whoever
+# wants another prior must find all the places. Pyro lets us write down *how things are drawn*, and
+# derives the densities and the sampling from that. The model, line by line the mathematics of
+# above:
 
 
 # %%
@@ -225,9 +230,10 @@ def make_programs():
 model, guide, encoder, decoder = make_programs()
 
 # %% [markdown]
-# There is no loss in sight, and no $\varepsilon$. Both follow. Pyro's `Trace_ELBO` runs the guide, which
-# draws $z$; runs the model with that $z$ put in its place; and subtracts the log-probabilities that the
-# two runs left behind. `dist.Normal` draws by steps 3 and 4. The table shows what each site adds.
+# There is no loss in sight, and no $\varepsilon$. Both follow. Pyro's `Trace_ELBO` runs the guide,
+# which draws $z$; runs the model with that $z$ put in its place; and subtracts the
+# log-probabilities that the two runs left behind. `dist.Normal` draws by steps 3 and 4. The table
+# shows what each site adds.
 
 # %%
 print(explain(model, guide, x))
@@ -252,7 +258,8 @@ assert torch.equal(x, x_again)
 assert difference < 1e-12 * largest  # some thousand additions in double precision
 
 # %% [markdown]
-# And the whole algorithm, steps 2 to 6, is `SVI`: stochastic variational inference, with stock Pyro.
+# And the whole algorithm, steps 2 to 6, is `SVI`: stochastic variational inference, with stock
+# Pyro.
 
 
 # %%
@@ -281,9 +288,9 @@ _ = ax.legend(frameon=False)
 # ## What the two programs know
 #
 # With two causes one can look at all of it. On the left the guide, asked about test images: each
-# ellipse is one $q(z \mid x)$, a standard deviation to each side, coloured by the digit, of which nobody
-# told it. On the right the model, asked at places that divide the prior's probability evenly: its mean
-# of $p(x \mid z)$ there.
+# ellipse is one $q(z \mid x)$, a standard deviation to each side, coloured by the digit, of which
+# nobody told it. On the right the model, asked at places that divide the prior's probability
+# evenly: its mean of $p(x \mid z)$ there.
 
 # %% tags=["thumbnail"] mystnb={"image": {"alt": "Left, ellipses of the guide for test digits, coloured by class and forming groups; right, a grid of decoded digits over the latent plane, one digit turning into the next"}}
 with torch.no_grad():
@@ -301,10 +308,10 @@ left.set_aspect("equal")
 _ = plots.manifold(lambda z: decoder(z).sigmoid(), n=10, ax=right, title="model, mean of $p(x|z)$")
 
 # %% [markdown]
-# The prior pulls all beliefs towards one round cloud; the likelihood pulls them apart, for where two
-# ellipses overlap the model cannot tell their images from each other. Two dimensions are too few for
-# ten kinds of digits, and so the groups crowd. What is it worth on images that were not seen in
-# training? The bound, its two parts, and an estimate of $-\log p(x)$ by importance weights
+# The prior pulls all beliefs towards one round cloud; the likelihood pulls them apart, for where
+# two ellipses overlap the model cannot tell their images from each other. Two dimensions are too
+# few for ten kinds of digits, and so the groups crowd. What is it worth on images that were not
+# seen in training? The bound, its two parts, and an estimate of $-\log p(x)$ by importance weights
 # ([chapter 10](10_tighter_bounds.py)):
 
 # %%
@@ -314,11 +321,11 @@ print(two_causes)
 # %% [markdown]
 # ## The same in twelve lines
 #
-# Writing the two functions is the best way to see what a VAE is. To *change* one thing and keep the
-# rest, it helps to name the parts: a prior and a likelihood make the model, a posterior makes the
-# guide. {py:class}`pyro_vae.programs.vae.Model` has the two `pyro.sample` statements of above and nothing
-# else, and {py:func}`pyro_vae.fit` is the loop of steps 2 to 6. Here it is with ten causes in place of
-# two.
+# Writing the two functions is the best way to see what a VAE is. To *change* one thing and keep
+# the rest, it helps to name the parts: a prior and a likelihood make the model, a posterior makes
+# the guide. {py:class}`pyro_vae.programs.vae.Model` has the two `pyro.sample` statements of above
+# and nothing else, and {py:func}`pyro_vae.fit` is the loop of steps 2 to 6. Here it is with ten
+# causes in place of two.
 
 # %%
 torch.set_default_dtype(torch.float32)  # single precision, as one trains
@@ -340,9 +347,9 @@ print(f"ten causes are worth {gain:.2f} ± {error:.2f} nats an image more than t
 assert SMOKE or gain > 3 * error
 
 # %% [markdown]
-# To reconstruct is to run the guide, then the model with the guide's $z$. To sample is to run the model
-# alone. Neither is a method of anything: they are Pyro's effect handlers on the programs that were
-# trained.
+# To reconstruct is to run the guide, then the model with the guide's $z$. To sample is to run the
+# model alone. Neither is a method of anything: they are Pyro's effect handlers on the programs
+# that were trained.
 
 # %% mystnb={"image": {"alt": "Left, test digits in pairs with their reconstructions, which are smooth; right, a grid of sampled digits, most of them legible"}}
 x_hat = evaluation.reconstruct(model, guide, digits.test[:16])
@@ -354,9 +361,9 @@ plots.reconstructions(
 _ = plots.samples(x_new, columns=8, ax=right, title="$z \\sim p(z)$, then the mean of $p(x|z)$")
 
 # %% [markdown]
-# And the curve of training, with the bound's two parts. The reconstruction improves *at the price of* a
-# larger KL: to say more about each image costs nats. [Chapter 6](06_reconstruction_and_regularisation.py)
-# is about that trade.
+# And the curve of training, with the bound's two parts. The reconstruction improves *at the price
+# of* a larger KL: to say more about each image costs nats.
+# [Chapter 6](06_reconstruction_and_regularisation.py) is about that trade.
 
 # %% mystnb={"image": {"alt": "Three panels by epoch, training and validation: the ELBO rises, the reconstruction rises, the KL rises"}}
 _ = plots.curves(history, skip=0 if SMOKE else 3)
@@ -366,22 +373,24 @@ for part in ("reconstruction", "kl"):
 # %% [markdown]
 # ## Exercises
 #
-# 1. In `elbo_by_hand`, stop the gradient through $z$ (`z = z.detach()`) and train. Which of the two
-#    programs no longer learns, and what does its KL do? Say from the formula why.
+# 1. In `elbo_by_hand`, stop the gradient through $z$ (`z = z.detach()`) and train. Which of the
+#    two programs no longer learns, and what does its KL do? Say from the formula why.
 # 2. Leave `pyro.clear_param_store()` out of `make_programs`, and run the cells of "The same as two
 #    programs" twice. Which decoder receives the gradients the second time? Then read how
 #    {py:class}`pyro_vae.programs.Program` avoids this.
-# 3. Change the prior of the *bare* model to a Laplace distribution. How many places must change in the
-#    programs, and how many in `elbo_by_hand`?
+# 3. Change the prior of the *bare* model to a Laplace distribution. How many places must change in
+#    the programs, and how many in `elbo_by_hand`?
 # 4. Replace three log-densities at a sample by the closed form of
-#    $\mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z))$ in `elbo_by_hand`, and find the Pyro objective whose gradients
-#    it equals ([chapter 5](05_two_elbos.py) compares the two).
-# 5. Show that $\nabla_\phi \log q_\phi(z \mid x)$ along $z = \mu_\phi + \sigma_\phi \odot \varepsilon$ depends on
-#    $\sigma_\phi$ alone, as it does in `elbo_by_hand`, although $\log q_\phi$ at a fixed $z$ depends on both.
+#    $\mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z))$ in `elbo_by_hand`, and find the Pyro objective
+#    whose gradients it equals ([chapter 5](05_two_elbos.py) compares the two).
+# 5. Show that $\nabla_\phi \log q_\phi(z \mid x)$ along
+#    $z = \mu_\phi + \sigma_\phi \odot \varepsilon$ depends on $\sigma_\phi$ alone, as it does in
+#    `elbo_by_hand`, although $\log q_\phi$ at a fixed $z$ depends on both.
 #
 # ## Sources
 #
-# Kingma and Welling 2014, *Auto-Encoding Variational Bayes* (algorithm 1, and the pictures of a plane of
-# causes); Rezende, Mohamed and Wierstra 2014, *Stochastic Backpropagation and Approximate Inference in
-# Deep Generative Models*; Bingham et al. 2019, *Pyro: Deep Universal Probabilistic Programming*; Wingate
-# and Weber 2013, *Automated Variational Inference in Probabilistic Programming*.
+# Kingma and Welling 2014, *Auto-Encoding Variational Bayes* (algorithm 1, and the pictures of a
+# plane of causes); Rezende, Mohamed and Wierstra 2014, *Stochastic Backpropagation and Approximate
+# Inference in Deep Generative Models*; Bingham et al. 2019, *Pyro: Deep Universal Probabilistic
+# Programming*; Wingate and Weber 2013, *Automated Variational Inference in Probabilistic
+# Programming*.

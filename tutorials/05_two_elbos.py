@@ -239,7 +239,7 @@ except ProgramError as error:
 
 
 # %%
-def train_chain(objective, steps=20 if SMOKE else 400):
+def train_chain(objective, steps=5 if SMOKE else 400):
     pyro.clear_param_store()
     torch.manual_seed(0)
     svi = SVI(chain_model, chain_guide, pyro.optim.Adam({"lr": 0.02}), loss=objective)
@@ -249,7 +249,9 @@ def train_chain(objective, steps=20 if SMOKE else 400):
         for _ in range(steps):
             svi.step(data_x)
             slopes.append(pyro.param("slope_2").item())
-        says = [-objective.loss(chain_model, chain_guide, data_x) for _ in range(50)]
+        says = [
+            -objective.loss(chain_model, chain_guide, data_x) for _ in range(2 if SMOKE else 50)
+        ]
     reported = sum(says) / len(says) / len(data_x)
     elbo = -ELBO(kl="sampled", particles=500).loss(chain_model, chain_guide, data_x) / len(data_x)
     return slopes, reported, elbo, {k: v.item() for k, v in pyro.get_param_store().items()}
@@ -359,7 +361,7 @@ def coin_guide(x):
         pyro.sample("c", dist.Bernoulli(q))
 
 
-def learned(objective, steps=20 if SMOKE else 300):
+def learned(objective, steps=5 if SMOKE else 300):
     pyro.clear_param_store()
     torch.manual_seed(0)
     svi = SVI(coin_model, coin_guide, pyro.optim.Adam({"lr": 0.02}), loss=objective)
