@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pictures import small
 from torch import Tensor
 
 from pyro_vae import evaluation, fit
@@ -114,16 +115,18 @@ def picture(x: Tensor, gene: int, guide: Any, drawn: dict[str, Tensor], file: st
     share = (1e4 * x[:, gene] / x.sum(1).clamp(min=1)).log1p()
     plots.latent_scatter(z @ axes[:2].T, share, ax=left, title=f"Cells, by log share of {MARKER}")
     left.set(xlabel="first principal axis of z", ylabel="second")
+    left.figure.axes[-1].set_ylabel("log(1 + transcripts in 10,000)", fontsize="small")
     sets = {"data": x, **drawn}
     for place, (name, counts_) in enumerate(sets.items()):
         mean, look = counts_.mean(0), {"s": 8, "label": name, "zorder": -place, "linewidths": 0}
         seen = mean > 0
         color = ("#000000", "#56B4E9", "#E69F00", "#009E73")[place]
         right.scatter(mean[seen], (counts_.var(0) / mean)[seen], color=color, **look)
-    right.set(xscale="log", yscale="log", xlabel="mean count of a gene", ylabel="variance / mean")
+    right.set(xscale="log", yscale="log", xlabel="mean count of a gene")
+    right.set_ylabel("variance / mean")
     right.set_title("Genes, in the test cells and in replicas of them", fontsize="medium")
-    right.legend(fontsize=8, frameon=False)
-    plots.save([left, right], file, dpi=100)
+    right.legend(fontsize=8, frameon=False, markerscale=2)
+    small(plots.save([left, right], file, dpi=100))
 
 
 if __name__ == "__main__":

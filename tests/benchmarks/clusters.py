@@ -72,9 +72,9 @@ def draw(path: str, model: Any, x: Tensor, probabilities: Tensor) -> None:
     for c in of.bincount(minlength=probabilities.shape[1]).argsort(descending=True).tolist():
         made = decode(model, x, {"c": torch.full((6,), c)})
         members = x[of == c][:6]
-        absent = torch.full((6 - len(members), x.shape[1]), torch.nan)
+        absent = x.new_zeros(6 - len(members), x.shape[1])
         images[f"c = {c}"] = torch.cat([made, members, absent])
-    columns = ["", "", "drawn from", "p(x|c)", "", "", "", "", "test images", "in c", "", ""]
+    columns = ["", "", "drawn from p(x|c)", *[""] * 5, "test images in c", "", "", ""]
     rows(images, path, columns=columns, cmap="gray_r", cell=0.45)
 
 

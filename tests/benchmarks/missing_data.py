@@ -15,6 +15,7 @@ import time
 import warnings
 
 import torch
+from pictures import small
 from tables import mean_and_error
 from torch import Tensor
 
@@ -82,7 +83,7 @@ def main() -> None:
         programs = trained(x, mask, options, seed)
         seconds = time.process_time() - start
         filled = impute(*programs, x, mask, particles=options.particles)
-        copies = multiple_imputations(*programs, x, mask, draws=100, particles=options.particles)
+        copies = multiple_imputations(*programs, x, mask, draws=100, particles=1000)
         low, high = copies.quantile(torch.tensor([0.05, 0.95]), dim=0)
         held = ((low <= x) & (x <= high))[~mask].float().mean()
         by_row = ((filled - x).square() * ~mask).sum(1)
@@ -116,23 +117,27 @@ def picture(x: Tensor, mask: Tensor, filled: Tensor, low: Tensor, high: Tensor, 
 
     from pyro_vae import plots
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[1, 1.7])
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10, 4.2), width_ratios=[1, 1.7], layout="constrained"
+    )
     limits = (-2.5, 4.5)
     left.plot(limits, limits, color="0.7", lw=1, zorder=0)
-    left.scatter(x[~mask], filled[~mask], s=4, alpha=0.25, linewidths=0)
+    left.scatter(x[~mask], filled[~mask], s=4, alpha=0.25, linewidths=0, color="#0072B2")
     left.set(xlim=limits, ylim=limits, aspect="equal", xlabel="true value",
-             ylabel="imputed value", title="Every missing entry")  # fmt: skip
+             ylabel="imputed value", title="Every entry that was missing")  # fmt: skip
     row = int((~mask).sum(1).sub(15).abs().argmin())
     columns, gone = torch.arange(x.shape[1]), ~mask[row]
-    right.vlines(columns[gone], low[row][gone], high[row][gone], color="C0", alpha=0.4, lw=4,
+    right.vlines(columns[gone], low[row][gone], high[row][gone], color="#0072B2", alpha=0.4, lw=4,
                  label="imputed, 90 %")  # fmt: skip
-    right.scatter(columns[gone], filled[row][gone], color="C0", s=18, label="imputed, mean")
-    right.scatter(columns[gone], x[row][gone], marker="x", color="C3", label="true, was missing")
+    right.scatter(columns[gone], filled[row][gone], color="#0072B2", s=18, label="imputed, mean")
+    right.scatter(
+        columns[gone], x[row][gone], marker="x", color="#D55E00", label="true, was missing"
+    )
     right.scatter(columns[~gone], x[row][~gone], color="0.3", s=18, label="known")
     right.set(xlabel="column", ylabel="standardised value", title=f"Row {row}")
-    right.legend(fontsize=8)
-    figure.tight_layout()
-    plots.save([left, right], file)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=4,
+                  fontsize=8, frameon=False)  # fmt: skip
+    small(plots.save([left, right], file, dpi=100))
 
 
 if __name__ == "__main__":
