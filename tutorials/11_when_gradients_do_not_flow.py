@@ -140,7 +140,7 @@ for name in ("enumerate", "score", "leave-one-out", "gumbel-softmax", "straight-
 
 assert measured["enumerate"][0] < 1e-12 and measured["enumerate"][1] < 1e-12
 for name in ("score", "leave-one-out"):
-    # The norm of two errors is beyond four standard errors in some 0.03 % of runs.
+    # The norm of two errors is beyond four of its own in at most one run of 15,000.
     assert SMOKE or measured[name][0] < 4 * measured[name][2]
 for name in ("gumbel-softmax", "straight-through"):
     assert SMOKE or measured[name][0] > 10 * measured[name][2]
