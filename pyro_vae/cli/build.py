@@ -100,7 +100,8 @@ def build(config: Mapping[str, Any]) -> Built:
         shape = tuple(dataset.event_shape)
         programs = family.programs(NamedParts(config, family, shape))
         family.begin(programs, dataset.train)
-        objective = part("objective", config["objective"])
+        objective: Objective = part("objective", config["objective"])
+        _refuse_unheeded(family, objective)
         strategy = part("strategy", config["strategy"])
     others = {name: family.others(dataset, name, config["seed"]) for name in SPLITS}
     return Built(config, dataset, others, family, programs, objective, strategy, image)
@@ -125,6 +126,17 @@ def _data(config: dict[str, Any], family: Family) -> tuple[data.Dataset, tuple[i
         with untouched_randomness(config["seed"]):
             dataset = replace(dataset, train=dataset.transform(dataset.train), transform=None)
     return dataset, image
+
+
+def _refuse_unheeded(family: Family, objective: Objective) -> None:
+    """:class:`UsageError` for an estimator that this objective has no use for."""
+    estimator = getattr(family, "estimator", "objective")
+    if estimator != "objective" and not objective.takes_estimators:
+        raise UsageError(
+            f"--objective {type(objective).__name__} has its own gradients, and would not heed "
+            f"--program.estimator {estimator}: give --program.estimator objective, or --objective "
+            "ELBO"
+        )
 
 
 def _loaded(name: str, family: Family) -> data.Dataset:

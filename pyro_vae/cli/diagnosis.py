@@ -6,7 +6,7 @@ import re
 from argparse import Action, ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from .errors import UsageError, did_you_mean
 from .hints import in_words
@@ -108,7 +108,7 @@ class Diagnosis:
             self._part_option(f"{path}.{name}", rest, value, shown, typed)
         elif slot and value is not None:
             self._part(f"{path}.{name}", slot, value, shown)
-        else:
+        elif not (dot and get_origin(option.hint) is dict):  # one of several, by its name
             check_value(option.hint, value, shown, typed)
 
     def _complete(self) -> None:

@@ -95,7 +95,8 @@ def _alternatives(hint: Any) -> list[str]:
         return [f"the name of a {inner[0].__name__}"]
     if origin in (list, tuple, Sequence):
         return [f"a list of {_MANY.get(inner[0], 'values')}"]
-    if origin is Mapping:
-        return ['one for each site, like \'{"z": "stl"}\'']
+    if origin in (dict, Mapping):
+        example = '{"z": "stl"}' if str in get_args(inner[1]) else '{"z1": 0.5}'
+        return [f"one for each site, like '{example}'"]
     name = str(getattr(hint, "__name__", hint))
     return [_WORDS.get(hint) or f"{'an' if name[0] in 'AEIO' else 'a'} {name}"]

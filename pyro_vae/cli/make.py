@@ -50,9 +50,18 @@ def _made(kind: type, spec: Mapping[str, Any], provided: Mapping[str, Any]) -> A
     names = asked(kind)
     given = {name: value for name, value in provided.items() if name in names}
     for name, value in (spec.get("init_args") or {}).items():
-        inner = find_class(value["class_path"]) if _is_spec(value) else None
-        given[name] = value if inner is None else _made(inner, value, provided)
+        given[name] = _value(value, provided)
     return kind(**given)
+
+
+def _value(value: Any, provided: Mapping[str, Any]) -> Any:
+    """An option's value: an object where it is written as a part, also for each of several."""
+    if _is_spec(value):
+        inner = find_class(value["class_path"])
+        return value if inner is None else _made(inner, value, provided)
+    if isinstance(value, Mapping):
+        return {name: _value(item, provided) for name, item in value.items()}
+    return value
 
 
 def asked(kind: type) -> set[str]:

@@ -38,7 +38,7 @@ class Parser(ArgumentParser):
     def parse_args(self, args: Sequence[str] = (), *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
         """The options that the words set; :class:`UsageError` with one line if they do not."""
         if self.named:
-            args = in_order(with_inner_parts(args))
+            args = in_order(with_inner_parts(in_lists(args)))
         try:
             with warnings.catch_warnings():
                 # jsonargparse warns of modules such as os; that they hold no part is told below.
@@ -81,6 +81,26 @@ def in_order(words: Sequence[str]) -> list[str]:
         return 0 if name == "config" else 1 + len(inner) * (slot in SLOTS)
 
     return [word for group in sorted(groups, key=rank) for word in group]
+
+
+def in_lists(words: Sequence[str]) -> list[str]:
+    """The words with several values of one option of a part as the list that they are.
+
+    >>> in_lists(["--program.layers", "32", "16", "--encoder.hidden", "[8]", "--seed", "1"])
+    ['--program.layers', '[32,16]', '--encoder.hidden', '[8]', '--seed', '1']
+    """
+    result: list[str] = []
+    values: list[str] = []
+    for word in [*words, "--"]:
+        if not word.startswith("--"):
+            values.append(word)
+            continue
+        slot, dot, _ = (result[-1] if result else "").removeprefix("--").partition(".")
+        several = len(values) > 1 and dot and slot in SLOTS and "=" not in result[-1]
+        result += [f"[{','.join(values)}]"] if several else values
+        result.append(word)
+        values = []
+    return result[:-1]
 
 
 def spelt_out(words: Sequence[str]) -> list[str]:

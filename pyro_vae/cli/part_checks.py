@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from .errors import UsageError, did_you_mean
 from .hints import Misfit, adapt, refusal
@@ -82,6 +83,8 @@ def check_value(hint: Any, value: Any, shown: str, typed: bool) -> None:
     """Raise :class:`UsageError` where a value is not of its option's type."""
     if hint is None:
         return
+    if get_origin(hint) is dict and not isinstance(value, Mapping) and value.strip()[:1] != "{":
+        raise UsageError(refusal(shown, hint, value))
     try:
         adapt(hint, value, typed)
     except Misfit:

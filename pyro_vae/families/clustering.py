@@ -83,7 +83,7 @@ class clustering(Family):
         ]
         if view.labels is not None and bool((view.labels >= 0).any()):
             matched = evaluation.match_clusters(probabilities, view.labels)
-            found += accuracy_finding(matched.accuracy, "matched_accuracy")
+            found += accuracy_finding(matched.accuracy, "matched_accuracy", "matched")
         return found
 
     def generate(

@@ -82,12 +82,12 @@ class counts(Family):
             ("data", view.x, "0.1"),
             ("model", self._replica(view), "C0"),
         ):
-            x = x.flatten(1).double().cpu()
-            mean = x.mean(0)
+            array = x.flatten(1).double().cpu().numpy()
+            mean = array.mean(0)
             seen = mean > 0
             dots = {"s": 6, "linewidths": 0, "color": color, "label": name}
-            left.scatter(mean[seen], (x.var(0) / mean)[seen], **dots)
-            right.scatter(mean[seen], (x == 0).double().mean(0)[seen], **dots)
+            left.scatter(mean[seen], (array.var(0) / mean.clip(1e-12))[seen], **dots)
+            right.scatter(mean[seen], (array == 0).mean(0)[seen], **dots)
         left.set(xscale="log", yscale="log", xlabel="mean count", ylabel="variance / mean")
         right.set(xscale="log", xlabel="mean count", ylabel="part of zeros")
         left.legend(fontsize=8, frameon=False)

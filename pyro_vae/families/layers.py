@@ -10,7 +10,7 @@ import torch
 from pyro_vae import evaluation
 
 from .grids import ACROSS, grid
-from .view import Finding, View, line
+from .view import Finding, View
 
 #: At most so many rows of the picture: of deeper hierarchies, evenly spread.
 ROWS = 8
@@ -21,7 +21,7 @@ def kl_of_layers(view: View) -> list[Finding]:
     found = evaluation.kl_per_site(*view.programs, *view.arguments)
     means = {name: float(found[name].mean()) for name in sorted(found, key=_number)}
     each = ", ".join(f"{name} {kl:.2f}" for name, kl in means.items())
-    return [Finding("kl_per_layer", means, line("KL of layers", "", f"{each} nats"))]
+    return [Finding("kl_per_layer", means, f"KL of layers   {each} nats")]
 
 
 def kept_from_the_top(view: View) -> Iterator[tuple[str, Any]]:

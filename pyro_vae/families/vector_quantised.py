@@ -93,7 +93,7 @@ class vector_quantised(Family):
         counts = self._counts(view).cpu()
         share = (counts / counts.sum()).sort(descending=True).values
         _, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
-        ax.bar(range(1, self.size + 1), share, width=0.8)
+        ax.bar(range(1, self.size + 1), share.tolist(), width=0.8)
         ax.axhline(1 / self.size, color="0.5", linewidth=1, linestyle=":")
         ax.set(xlabel="vectors of the codebook, the most used first", ylabel="share of the codes")
         ax.spines[["top", "right"]].set_visible(False)

@@ -62,6 +62,6 @@ def line(name: str, number: str, note: str = "") -> str:
     """A line of a report, its number under the others.
 
     >>> line("accuracy", "95.0%", "of 300")
-    'accuracy           95.0%  of 300'
+    'accuracy           95.0% of 300'
     """
-    return f"{name:<14} {number:>9}{'  ' if note else ''}{note}"
+    return f"{name:<14} {number:>9}{' ' if note else ''}{note}"

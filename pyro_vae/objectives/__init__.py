@@ -16,6 +16,7 @@ from .info import InfoELBO
 from .kernels import RBF, InverseMultiquadratic, Kernel
 from .partial import CIWAE, MIWAE, PIWAE
 from .renyi import RenyiELBO
+from .site_beta import SiteBetaELBO
 from .thermodynamic import ThermodynamicELBO
 from .total_correlation import TotalCorrelationELBO
 from .wake_sleep import WakeSleepELBO
@@ -42,6 +43,7 @@ __all__ = [
     "PIWAE",
     "RBF",
     "RenyiELBO",
+    "SiteBetaELBO",
     "Split",
     "ThermodynamicELBO",
     "TotalCorrelationELBO",
