@@ -339,7 +339,7 @@ for name, steps in needed.items():
     print(f"{name:16s} within {near} nats of the optimum after {steps:4} steps")
 joint, one_to_one, five_to_one = needed.values()
 em_steps = int((optimum - em[::2, 1] < near).nonzero()[0]) * (len(x) // 100)  # a round is a pass
-print(f"EM               within {near} nats of the optimum after {em_steps:4} steps' worth of passes")
+print(f"EM               within {near} nats of the optimum after {em_steps:4} steps' worth")
 assert em_steps < joint
 assert SMOKE or one_to_one > 1.2 * joint
 assert SMOKE or five_to_one > 1.5 * one_to_one
