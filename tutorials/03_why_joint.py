@@ -432,9 +432,9 @@ _ = ax.legend(frameon=False)
 # - $\theta$ and $\phi$ want different step sizes: `fit(..., lr=..., lr_guide=...)`.
 #
 # The deeper reason for joint steps is **amortisation**. EM's turns make sense if the E-step can be
-# finished. An encoder's cannot: one set of numbers serves all examples, and it is as far from its
-# best as the model is. There is no point in finishing one for a model that will be another one in
-# the next step.
+# finished. An encoder is one set of numbers for all examples, and what is best for it changes with
+# every step of the model. There is no point in finishing an E-step for a model that will be
+# another one in the next moment.
 #
 # ## Exercises
 #

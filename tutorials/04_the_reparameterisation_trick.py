@@ -321,14 +321,14 @@ _ = right.legend(frameon=False, fontsize=8)
 # %% [markdown]
 # So this is how the trick bears on stability. It does not remove bias, there was none. It makes
 # one draw resemble the mean: by using the slope of $f$ and not only its value, it is blind to the
-# size of $f$, to the number of other dimensions, and it becomes quieter as the guide becomes
-# sharper. Less noise is more learning rate before the noise takes over, and a closer approach at
-# the same rate. In a VAE with dozens of causes, hundreds of pixels, one sample for each image and
-# thousands of weights that all feel the same noise, this is the difference between training and
-# not.
+# size of $f$, hardly minds how many other dimensions there are, and becomes quieter as the guide
+# becomes sharper. Less noise is more learning rate before the noise takes over, and a closer
+# approach at the same rate. In a VAE with dozens of causes, hundreds of pixels, one sample for
+# each image and thousands of weights that all feel the same noise, this is the difference between
+# training and not.
 #
-# What it does *not* do: it leaves the limit $\eta h < 2$ of the exact gradient where it is.
-# Divergence with pathwise gradients is a matter of curvature; there clipping, a smaller rate or a
+# What it does *not* do: it leaves the limit $\eta h < 2$ of the exact gradient where it is. What
+# divergence remains is mostly a matter of curvature; there clipping, a smaller rate or a
 # better-scaled network help, and more samples do not.
 #
 # ## Where there is no trick
@@ -424,7 +424,7 @@ assert SMOKE or discrete["running-mean"][1] > 2 * discrete["leave-one-out"][1]
 #
 # The score has mean zero, so it contributes nothing but noise. At the posterior the bracket is the
 # gradient of a constant: the path's part is exactly zero, for every draw, and the score's is all
-# that is left. Sticking the landing leaves the score out. In Pyro it is one word at a site, or one
+# that is left. Sticking the landing leaves the score out. Here it is one word at a site, or one
 # for all sites:
 #
 # ```python
