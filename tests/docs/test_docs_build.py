@@ -70,13 +70,21 @@ def test_prose_may_change_without_another_run_and_the_package_may_not(site):
 
 
 def test_a_translation_needs_no_change_of_the_sources(site):
-    catalogue = site.docs / "locale" / "pt_BR" / "LC_MESSAGES" / "index.po"
     header = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
-    pair = 'msgid "A paragraph to translate."\nmsgstr "Um parágrafo traduzido."\n'
-    site.write(catalogue, header + pair)
+    fit = "{py:func}`pyro_vae.fit`"
+    for page, english, portuguese in (
+        ("index", "A paragraph to translate.", "Um parágrafo traduzido."),
+        ("tutorials/01_sums", f"How much is it? {fit} does not say.", f"Quanto é? {fit} não diz."),
+    ):
+        pair = f'msgid "{english}"\nmsgstr "{portuguese}"\n'
+        site.write(site.docs / f"locale/pt_BR/LC_MESSAGES/{page}.po", header + pair)
     built = site.build("-D", "language=pt_BR")
     assert built.returncode == 0, built.stderr
     assert "Um parágrafo traduzido." in site.page("index")
+    chapter = site.page("tutorials/01_sums")
+    assert (
+        "Quanto é? <a class=" in chapter and "não diz." in chapter and "one and one is 2" in chapter
+    )
 
 
 def test_what_there_is_to_translate_needs_no_run(site):
