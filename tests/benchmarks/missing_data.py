@@ -5,7 +5,7 @@ trains on what is left, and prints the mean squared error of the imputed entries
 those of filling in column means and of iterated ridge regression (scikit-learn). The setting is
 that of Mattei and Frellsen's notebook (columns standardised, ten latents, 128 hidden units, a
 Student-t likelihood, 20 particles, Adam), but that the scales of the likelihood are one for each
-column, not predicted from z: 569 rows are too few for that, as ``--scale per-pixel`` shows.
+column; ``--scale per-pixel`` predicts them from z, as there.
 """
 
 from __future__ import annotations
