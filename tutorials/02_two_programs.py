@@ -303,7 +303,7 @@ for centre, width, label in zip(mean, 2 * log_scale.exp(), labels, strict=True):
 for digit in range(10):
     middle = mean[labels == digit].median(0).values
     left.text(*middle, str(digit), fontsize=15, weight="bold", ha="center", va="center")
-left.set(xlabel="$z_1$", ylabel="$z_2$", title="guide, $q(z|x)$", xlim=(-3, 3), ylim=(-3, 3))
+left.set(xlabel="z[0]", ylabel="z[1]", title="guide, $q(z|x)$", xlim=(-3, 3), ylim=(-3, 3))
 left.set_aspect("equal")
 _ = plots.manifold(lambda z: decoder(z).sigmoid(), n=10, ax=right, title="model, mean of $p(x|z)$")
 
