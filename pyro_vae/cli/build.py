@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro_vae import data
@@ -48,18 +49,32 @@ class Built:
         """The arguments of the programs, one split of them, before any transform."""
         return (getattr(self.dataset, name), *self.others[name])
 
-    def split(self, name: str, limit: int | None = None, seed: int = 0) -> tuple[Tensor, ...]:
+    def split(
+        self, name: str, limit: int | None = None, seed: int = 0, shuffled: bool = False
+    ) -> tuple[Tensor, ...]:
         """The first examples of one split, in the form that the programs are trained on."""
-        x, *others = (argument[:limit] for argument in self.raw(name))
+        chosen = self._chosen(name, limit, shuffled)
+        x, *others = (argument[chosen] for argument in self.raw(name))
         if name == "train" and self.dataset.transform is not None:
             with untouched_randomness(seed):
                 x = self.dataset.transform(x)
         return (x, *others)
 
-    def view(self, name: str = "test", limit: int | None = None, seed: int = 0) -> View:
-        """What the family reports on and draws, where the programs are."""
+    def view(
+        self,
+        name: str = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        shuffled: bool = False,
+    ) -> View:
+        """What the family reports on and draws, where the programs are.
+
+        ``shuffled`` takes examples in a random order that is always the same: some sets are sorted
+        by class, and their first examples are all alike.
+        """
         device = next(self.vae.parameters()).device
-        x, *others = (argument.to(device) for argument in self.split(name, limit, seed))
+        chosen = self._chosen(name, limit, shuffled)
+        x, *others = (argument.to(device) for argument in self.split(name, limit, seed, shuffled))
         labels = self.dataset.labels
         unit = self.dataset.values in ("binary", "grey")
         low, high = (0.0, 1.0) if unit else (None, None)
@@ -68,11 +83,17 @@ class Built:
             guide=self.vae.guide,
             x=x,
             others=tuple(others),
-            labels=labels[name][:limit].to(device) if labels else None,
+            labels=labels[name][chosen].to(device) if labels else None,
             train=self.dataset.train.to(device),
             image=self.image,
             look={"shape": self.image, "vmin": low, "vmax": high},
         )
+
+    def _chosen(self, name: str, limit: int | None, shuffled: bool) -> Tensor | slice:
+        if not shuffled:
+            return slice(limit)
+        n = len(getattr(self.dataset, name))
+        return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:limit]
 
 
 def build(config: Mapping[str, Any]) -> Built:

@@ -42,7 +42,7 @@ def pictures(history: Path, built: Built) -> Iterator[tuple[str, Any]]:
     if len(rows):
         columns = {name: rows[name] for name in rows.columns}
         yield "curves", plots.curves(columns, best_epoch=rows.best_epoch)
-    view, family = built.view(limit=ENCODED), built.family
+    view, family = built.view(limit=ENCODED, shuffled=True), built.family
     if family.latent is not None:
         yield from _by_dimension(family, view, family.latent)
     if view.image is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from cli_calls import NETS
 
 from pyro_vae import plots
+from pyro_vae.cli.folder import RunFolder
 from pyro_vae.cli.prior_pictures import contours, quantiles
 from pyro_vae.priors import Prior, StandardNormal
 
@@ -80,6 +82,21 @@ def _axes():
     import matplotlib.pyplot as plt
 
     return plt.figure().subplots()
+
+
+def test_pictures_of_a_sorted_set_show_every_class(trained):
+    built = RunFolder(trained).open((), "cpu")
+    n = 200
+    labels = torch.arange(n) // (n // 10)
+    x = labels[:, None].float().expand(n, 64) / 9  # each image tells its class
+    known = {**(built.dataset.labels or {}), "test": labels}
+    others = {**built.others, "test": tuple(x[: len(o)] for o in built.others["test"])}
+    grown = replace(built, dataset=replace(built.dataset, test=x, labels=known), others=others)
+    view = grown.view(limit=50, shuffled=True)
+    assert view.labels is not None and view.labels.unique().tolist() == list(range(10))
+    torch.testing.assert_close((9 * view.x[:, 0]).round().long(), view.labels)
+    assert torch.equal(grown.view(limit=50, shuffled=True).x, view.x)
+    assert torch.equal(grown.view(limit=50).x, x[:50])
 
 
 class Wide(Prior):
