@@ -28,6 +28,8 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+import pyro_vae
+
 log = logging.getLogger(__name__)
 
 
@@ -108,6 +110,8 @@ def resolve(
     if node.get("refdomain") != "py" or not target.startswith("pyro_vae."):
         return None
     path, _, name = target.rpartition(".")
+    if path == "pyro_vae":  # what is offered at the top, too
+        path = getattr(getattr(pyro_vae, name, None), "__module__", path)
     domain = env.get_domain("py")
     for folder in (".".join(path.split(".")[:2]), "pyro_vae"):
         if f"{folder}.{name}" != target:
