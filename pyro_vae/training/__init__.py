@@ -6,6 +6,7 @@ from .errors import TrainingError
 from .fit import fit
 from .history import History
 from .loggers import FileLogger, Logger, PrintLogger, TensorBoardLogger
+from .monitor import CollapseWarning
 from .restore import load_weights
 from .staging_error import StagingError
 from .strategy import Aggressive, Alternating, Joint, Strategy
@@ -16,6 +17,7 @@ __all__ = [
     "Aggressive",
     "Alternating",
     "CheckpointError",
+    "CollapseWarning",
     "CompiledSVI",
     "FileLogger",
     "History",

@@ -11,7 +11,8 @@ import torch
 from training_programs import ours, real
 
 from pyro_vae import fit
-from pyro_vae.training.monitor import PATIENCE, CollapseWarning, Monitor
+from pyro_vae.training import CollapseWarning
+from pyro_vae.training.monitor import PATIENCE, Monitor
 
 OPTIONS = {"batch_size": 4, "epochs": 2, "lr": 1e-3, "progress": False}
 
