@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from ._mixture import mixture
 from .base import Prior
 from .checks import check_count, check_latent, check_positive
 from .learned_normal import UNIT
@@ -49,4 +50,4 @@ class MixtureOfNormals(Prior):
 
     def forward(self) -> dist.TorchDistribution:
         parts = dist.Normal(self.loc, softplus(self.raw_scale)).to_event(1)
-        return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), parts)
+        return mixture(self.logits, parts)

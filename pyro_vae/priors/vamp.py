@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from ._mixture import mixture
 from .base import Prior
 from .checks import check_count
 
@@ -107,4 +108,4 @@ class VampPrior(Prior):
 
     def forward(self) -> dist.TorchDistribution:
         parts = self.posterior(self.pseudo_inputs)
-        return dist.MixtureSameFamily(dist.Categorical(logits=self.logits), parts)
+        return mixture(self.logits, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn.functional import softplus
 
 from pyro_vae import priors
 from pyro_vae.networks import MLP
+from pyro_vae.priors._mixture import mixture
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -176,3 +178,30 @@ def test_resampled_learns_where_data_are():
     # log p = log N + log a - log Z; a thin ring holds 1 / Z times its share of the normal.
     gain = prior().log_prob(data).mean() - priors.StandardNormal(2)().log_prob(data).mean()
     assert gain > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_mixture_by_matrix_products_is_torch_s_in_value_and_gradient(dtype):
+    # Scales down to 1e-2 against means of size 3: the terms of the square are some 1e5 of its
+    # least value, so in single precision the products would lose the density.
+    torch.manual_seed(3)
+    loc = (3 * torch.randn(50, 4, dtype=dtype)).requires_grad_()
+    scale = torch.rand(50, 4, dtype=dtype).mul(2).add(0.01).requires_grad_()
+    logits = torch.randn(50, dtype=dtype, requires_grad=True)
+    z = torch.cat([3 * torch.randn(7, 4, dtype=dtype), loc.detach()[:5] + 1e-2]).requires_grad_()
+    parts = dist.Normal(loc, scale).to_event(1)
+    ours, inputs = mixture(logits, parts).log_prob(z.reshape(3, 4, 4)), (z, loc, scale, logits)
+    reference = dist.MixtureSameFamily(dist.Categorical(logits=logits), parts)
+    theirs = reference.log_prob(z.reshape(3, 4, 4))
+    assert ours.dtype == dtype and ours.shape == (3, 4)
+    plated = mixture(logits, parts).expand((3, 4))
+    assert torch.equal(plated.log_prob(z.reshape(3, 4, 4)), ours)
+    assert plated.log_prob(z[0]).shape == (3, 4)
+    # Torch's own rounding in single precision: of (z - loc) / scale, to the square.
+    close = (
+        {"rtol": 1e-10, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    )
+    torch.testing.assert_close(ours, theirs, **close)
+    gradients = (torch.autograd.grad(value.sum(), inputs) for value in (ours, theirs))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, **close)
