@@ -244,6 +244,8 @@ for name in ("importance-weighted", "wake–sleep"):
 #
 # The importance-weighted bound and the wake phase (which minimises $\mathrm{KL}(p \,\|\, q)$) have their
 # optimum right where the ELBO has its saddle: two fair coins, which hit the truth every other time.
+# (A run of wake–sleep that begins near a corner may stay there for long: weights can only prefer what
+# was drawn.)
 
 # %%
 diagonal = torch.tensor([0.3, 0.3], requires_grad=True)
