@@ -36,8 +36,8 @@ def curves(
     own; training and validation share it.
 
     Args:
-        history: name to values, one for each epoch, or what `fit` returns. Drawn are ``elbo``, ``reconstruction`` and
-            ``kl``, and each with the prefix ``valid_``, in nats per example; ``epoch`` gives the
+        history: name to values, one for each epoch, or what `fit` returns. Drawn are ``elbo``,
+            ``reconstruction`` and ``kl``, and each with the prefix ``valid_``, in nats per example; ``epoch`` gives the
             epochs, else they count from 1. Other names are ignored; None or NaN is a gap over
             which the line goes on (validation every fifth epoch, say).
         best_epoch: marked by a vertical line in every panel.
