@@ -332,9 +332,11 @@ print(f"{100 * share:.0f} % of the codes lie within two widths of it, of the pri
 assert SMOKE or share > 0.4
 
 # %% [markdown]
-# The prior pulls and the data push. Each image has a few hundred coins that say where its code should be,
-# and the ring has one opinion. So the codes gather about the ring and do not all lie on it: the
-# aggregate posterior is not the prior, which is the subject of [chapter 8](08_swapping_priors.py).
+# The prior pulls and the data push. Each image has a thousand coins that say where its code should be,
+# and the ring has one opinion. So the codes gather about the ring and do not all lie on it, and parts of
+# the ring stay empty. The decoder has never been asked for an image there, and what it draws is nothing
+# that was ever seen. The aggregate posterior is not the prior: that is the subject of
+# [chapter 8](08_swapping_priors.py).
 
 # %% tags=["thumbnail"] mystnb={"image": {"alt": "Codes of test digits around a ring, coloured by class, with contours of the ring prior; beside them the digits decoded once around the ring"}}
 figure, (left, right) = plt.subplots(
@@ -443,7 +445,8 @@ assert SMOKE or by_worst.mean() < by_all.mean()
 #    x \mid z, b \sim \mathrm{Binomial}\big(16,\ \mathrm{sigmoid}((1 - 2 b) f(z))\big). $$
 #
 # There is no class for it, and none is needed: two functions. The coin cannot be reparameterised, so we
-# ask for it to be summed over ([chapter 11](11_when_gradients_do_not_flow.py) has the other ways), and the guide guesses it from $x$.
+# ask for it to be summed over ([chapter 11](11_when_gradients_do_not_flow.py) has the other ways), and
+# the guide guesses it from $x$.
 
 # %%
 torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ BREAKS = [
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_keeps_to_the_rules(path):
     assert complaints(path.read_text("utf-8"), int(path.name[:2])) == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_links_between_chapters_lead_somewhere(path):
+    links = re.findall(r"\]\((\d\d_\w+\.py)", path.read_text("utf-8"))
+    assert [link for link in links if not path.with_name(link).exists()] == []
 
 
 def test_a_good_chapter_passes():
