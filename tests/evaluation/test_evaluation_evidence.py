@@ -191,6 +191,18 @@ def test_capacity_is_the_budget_over_the_cost_of_one_example():
     assert not capacity(lambda x: x + torch.zeros(50, 25), (torch.zeros(50, 25),)).divisible
 
 
+def test_capacity_counts_neither_a_first_pass_nor_views_that_repeat():
+    passes = []
+
+    def run(x):
+        if not passes:
+            passes.append(torch.zeros(1000, 1000).exp())
+        shared = torch.zeros(500, 500).expand(len(x), 500, 500)  # as a plate does to a prior
+        return (x.repeat(1, 10) + shared[:, 0, :250]).exp()
+
+    assert capacity(run, (torch.zeros(50, 25),), memory=100_000).pairs == 25
+
+
 def test_cuts_fill_the_budget():
     room = Capacity(pairs=1000, divisible=True)
     assert room.cut(n=10, particles=5000) == (1, 1000)
