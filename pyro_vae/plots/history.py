@@ -37,9 +37,9 @@ def curves(
 
     Args:
         history: name to values, one for each epoch, or what `fit` returns. Drawn are ``elbo``,
-            ``reconstruction`` and ``kl``, and each with the prefix ``valid_``, in nats per example; ``epoch`` gives the
-            epochs, else they count from 1. Other names are ignored; None or NaN is a gap over
-            which the line goes on (validation every fifth epoch, say).
+            ``reconstruction`` and ``kl``, and each with the prefix ``valid_``, in nats per example;
+            ``epoch`` gives the epochs, else they count from 1. Other names are ignored; None or NaN
+            is a gap over which the line goes on (validation every fifth epoch, say).
         best_epoch: marked by a vertical line in every panel.
         skip: leave out so many epochs at the start, whose large changes flatten all later ones.
         ax: as many Axes as there are panels; a new pyplot figure if None.
