@@ -127,7 +127,7 @@ def read(file: Path) -> Chapter:
 def readable(markdown: str) -> str:
     r"""A sentence of Markdown as plain text in one line.
 
-    >>> readable(r"a *bound* on $\log p(x)$,\nsee [chapter 1](01_a.py) and `terms`")
+    >>> readable(r"a *bound* on $\log p(x)$, see [chapter 1](01_a.py) and `terms`")
     'a bound on log p(x), see chapter 1 and terms'
     """
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(markdown.split()))

@@ -33,6 +33,7 @@ def _rmse(error: Tensor) -> float:
 def column_means(x: Tensor, known: Tensor) -> Tensor:
     """The mean of each entry over the examples of which it is known; 0 where of none.
 
+    >>> import torch
     >>> column_means(torch.tensor([[1.0, 9.0], [3.0, 9.0]]), torch.tensor([[True, False]] * 2))
     tensor([2., 0.])
     """
