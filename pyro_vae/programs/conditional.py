@@ -22,7 +22,7 @@ from __future__ import annotations
 import pyro
 from torch import Tensor, nn
 
-from .inputs import asks_context, behind, beside, context
+from .inputs import asks_context, beside, context, joined
 from .registration import Program
 
 
@@ -58,7 +58,7 @@ class Model(Program):
         y = context(y, x, self.classes)
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.prior(y) if self.prior_asks else self.prior())
-            return pyro.sample("x", self.likelihood(behind(z, y)), obs=x)
+            return pyro.sample("x", self.likelihood(joined(z, y.flatten(1))), obs=x)
 
 
 class Guide(Program):

@@ -23,7 +23,7 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from .labels import joined
+from .inputs import joined
 from .registration import Program
 from .semi_supervised import chosen
 

@@ -6,21 +6,20 @@ import inspect
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from .labels import looking, one_hot_labels, whole
 
 
-def behind(z: Tensor, y: Tensor) -> Tensor:
-    """Vectors z with the context behind them, as a likelihood's network takes them.
+def joined(*parts: Tensor) -> Tensor:
+    """Vectors end to end, ``(*batch, features)``, whichever leading dimensions each one lacks.
 
-    Args:
-        z: ``(*samples, n, latent)``.
-        y: ``(n, *event)``; made vectors, and repeated for each sample.
+    Values of an enumerated site have dimensions of their own that nothing else has.
 
-    >>> behind(torch.zeros(7, 5, 2), torch.ones(5, 3)).shape            # 7 particles
-    torch.Size([7, 5, 5])
+    >>> joined(torch.zeros(5, 2), torch.zeros(3, 1, 4)).shape
+    torch.Size([3, 5, 6])
     """
-    return torch.cat([z, y.flatten(1).expand(*z.shape[:-1], -1)], -1)
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*batch, -1) for part in parts], -1)
 
 
 def beside(x: Tensor, y: Tensor) -> Tensor:
@@ -60,24 +59,16 @@ def context(y: Tensor, like: Tensor, classes: int | None = None) -> Tensor:
         raise ValueError(f"the context y has shape {tuple(y.shape)}, but there are {len(like)} x")
     if classes is None:
         if y.dim() == 1:
-            what = "labels: say how many, classes=" if _whole(y) else "one number each: y[:, None]"
+            what = "labels: say how many, classes=" if whole(y) else "one number each: y[:, None]"
             raise ValueError(f"the context y has shape {tuple(y.shape)}; for {what}")
-        if _looking() and y.is_floating_point() and bool(y.isnan().any()):
+        if looking() and y.is_floating_point() and bool(y.isnan().any()):
             raise ValueError("the context y contains nan: remove or fill such entries")
         return y.to(like.dtype)
-    if y.dim() != 1 or not _whole(y):
+    if y.dim() != 1 or not whole(y):
         raise ValueError(
             f"labels y are whole numbers of shape ({len(like)},), not {y.dtype} {tuple(y.shape)}"
         )
-    outside = (y < 0) | (y >= classes)
-    if _looking() and bool(outside.any()):
-        row = int(outside.nonzero()[0])
-        raise ValueError(
-            f"label {int(y[row])} of example {row} is outside the {classes} classes 0 to "
-            f"{classes - 1}: correct or remove it, or raise classes="
-        )
-    hot = one_hot(y.long().clamp(0, classes - 1), classes).to(like.dtype)
-    return hot.masked_fill(outside[:, None], torch.nan)
+    return one_hot_labels(y, classes).to(like.dtype)
 
 
 def asks_context(prior: nn.Module) -> bool:
@@ -90,12 +81,3 @@ def asks_context(prior: nn.Module) -> bool:
     """
     parameters = inspect.signature(prior.forward).parameters.values()
     return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-
-
-def _whole(y: Tensor) -> bool:
-    return not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-
-
-def _looking() -> bool:
-    """Whether values may be read: not while operations are recorded for a compiled step."""
-    return _get_current_dispatch_mode() is None

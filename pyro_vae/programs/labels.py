@@ -1,4 +1,4 @@
-"""Labels of which some are missing."""
+"""Labels: which classes they tell, and whether any."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions import constraints
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 #: What stands for a label that nobody has told.
@@ -28,12 +29,9 @@ def indicators(label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     >>> told[0].int().tolist(), told[1].tolist()
     ([[0, 0, 1], [0, 0, 0]], [[True], [False]])
     """
-    if label.is_floating_point() or label.is_complex() or label.dtype == torch.bool:
+    if not whole(label):
         raise ValueError(f"labels are whole numbers, -1 where missing, not {label.dtype}")
-    looking = _get_current_dispatch_mode() is None  # no compiled step is being recorded
-    outside = (label < MISSING) | (label >= classes)
-    if looking and bool(outside.any()):
-        raise ValueError(_outside(label, outside, classes))
+    refuse_outside(label, classes, least=MISSING)
     own = label.unsqueeze(-1) == torch.arange(classes, device=label.device)
     return own, (label != MISSING).unsqueeze(-1)
 
@@ -43,12 +41,13 @@ def label_problems(label: Tensor, classes: int) -> list[str]:
 
     >>> label_problems(torch.tensor([-1, -1]), classes=3)
     ['all 2 labels are missing (-1): tell some, or use the clustering program']
-    >>> label_problems(torch.tensor([-1, 7]), classes=3)
-    ['label 7 of example 1 is outside the 3 classes 0 to 2 (-1: missing): correct or remove it']
+    >>> label_problems(torch.tensor([-1, 7]), classes=8)
+    []
     """
-    outside = (label < MISSING) | (label >= classes)
-    if bool(outside.any()):
-        return [_outside(label, outside, classes)]
+    try:
+        refuse_outside(label, classes, least=MISSING)
+    except ValueError as error:
+        return [str(error)]
     if bool((label == MISSING).all()):
         return [
             f"all {label.numel()} labels are missing (-1): tell some, or use the clustering program"
@@ -56,12 +55,49 @@ def label_problems(label: Tensor, classes: int) -> list[str]:
     return []
 
 
-def _outside(label: Tensor, outside: Tensor, classes: int) -> str:
-    row = tuple(outside.nonzero()[0].tolist())
-    return (
-        f"label {int(label[row])} of example {row[-1]} is outside the {classes} classes 0 to "
-        f"{classes - 1} (-1: missing): correct or remove it"
-    )
+def one_hot_labels(label: Tensor, classes: int) -> Tensor:
+    """Labels ``(n,)``, none missing, as numbers ``(n, classes)``.
+
+    Raises ``ValueError`` for a label outside the classes. (In a compiled step, which cannot look,
+    such a label's numbers are nan, and so the loss.)
+
+    >>> one_hot_labels(torch.tensor([2, 0]), classes=3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    outside = refuse_outside(label, classes, least=0)
+    hot = one_hot(label.long().clamp(0, classes - 1), classes).to(torch.get_default_dtype())
+    return hot.masked_fill(outside[:, None], torch.nan)
+
+
+def refuse_outside(label: Tensor, classes: int, least: int) -> Tensor:
+    """Which labels are below ``least`` or beyond the classes.
+
+    Raises ``ValueError`` where there is one, unless a compiled step is being recorded.
+
+    >>> refuse_outside(torch.tensor([1, 7]), classes=3, least=0)
+    Traceback (most recent call last):
+    ValueError: label 7 of example 1 is outside the 3 classes 0 to 2: correct or remove it
+    """
+    outside = (label < least) | (label >= classes)
+    if looking() and bool(outside.any()):
+        row = tuple(outside.nonzero()[0].tolist())
+        missing = " (-1: missing)" if least == MISSING else ""
+        raise ValueError(
+            f"label {int(label[row])} of example {row[-1]} is outside the {classes} classes 0 to "
+            f"{classes - 1}{missing}: correct or remove it"
+        )
+    return outside
+
+
+def whole(label: Tensor) -> bool:
+    """Whether a tensor is of whole numbers."""
+    return not (label.is_floating_point() or label.is_complex() or label.dtype == torch.bool)
+
+
+def looking() -> bool:
+    """Whether values may be read: not while operations are recorded for a compiled step."""
+    return _get_current_dispatch_mode() is None
 
 
 class Label(dist.TorchDistribution):
@@ -100,15 +136,3 @@ class Label(dist.TorchDistribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """The class itself."""
         return self.y.argmax(-1).expand(*sample_shape, *self.batch_shape)
-
-
-def joined(*parts: Tensor) -> Tensor:
-    """Vectors end to end, ``(*batch, features)``, whichever leading dimensions each one lacks.
-
-    Values of an enumerated site have dimensions of their own that nothing else has.
-
-    >>> joined(torch.zeros(5, 2), torch.zeros(3, 1, 4)).shape
-    torch.Size([3, 5, 6])
-    """
-    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*batch, -1) for part in parts], -1)

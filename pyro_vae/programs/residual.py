@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from pyro_vae.networks import MLP
 from pyro_vae.posteriors import DiagonalNormal
 
-from .inputs import behind
+from .inputs import joined
 from .registration import Program
 
 
@@ -152,7 +152,7 @@ class Guide(Program):
         latents: list[Tensor] = []
         with pyro.plate("data", len(x)):
             for number in range(len(self.stream), 0, -1):
-                q = self.posteriors[number - 1](behind(h, found))
+                q = self.posteriors[number - 1](joined(h, found))
                 latents.insert(0, pyro.sample(f"z{number}", q))
                 h = self.stream.down(number, h, latents[0])
         return latents

@@ -32,7 +32,8 @@ from pyro.poutine.runtime import InferDict
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from .labels import Label, indicators, joined, label_problems
+from .inputs import joined
+from .labels import Label, indicators, label_problems
 from .registration import Program
 
 

@@ -17,7 +17,8 @@ from pyro_vae.objectives import ELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import Categorical, StandardNormal
 from pyro_vae.programs import semi_supervised
-from pyro_vae.programs.labels import Label, joined
+from pyro_vae.programs.inputs import joined
+from pyro_vae.programs.labels import Label
 
 
 def by_hand(model, guide, x, label, z):
