@@ -65,11 +65,16 @@ def _data(place: Path) -> None:
         "complex": real + 1j,
         "counts": np.arange(120).reshape(40, 3) % 7,
         "objects": np.array([[{}, {}]] * 40, dtype=object),
+        "negative": np.arange(120).reshape(40, 3) - 3,
+        "nothing": np.where(np.arange(40)[:, None] == 7, np.nan, real),
+        "grey": np.where(holes == holes, 0.3, np.nan),
     }
     for name, array in arrays.items():
         np.save(place / f"{name}.npy", array)
     np.savez(place / "shapes.npz", train=real, test=real[:, :2])
     np.savez(place / "whole.npz", x=real)
+    np.savez(place / "labels.npz", x=real, y=np.arange(40) - 1)
+    np.savez(place / "unlabelled.npz", x=real, y=np.full(40, -1))
     content = (place / "whole.npz").read_bytes()
     (place / "cut.npz").write_bytes(content[: len(content) // 2])
     (place / "blank.csv").write_text("")

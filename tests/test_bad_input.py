@@ -82,6 +82,169 @@ TABLE = {
     "part without what it needs": ("train --likelihood Categorical", "needs --likelihood.levels"),
     "filled in": ("train --prior.latent 3", "--prior.latent is filled in: give --latent"),
     "no such page": ("train --prior.help Foo", "--prior.help: there is no prior 'Foo'"),
+    # families of programs
+    "unknown family": (
+        "train --program conditonal",
+        "--program: there is no program 'conditonal'; choose from vae, clustering",
+    ),
+    "misspelt option of a family": (
+        "train --program hierarchical --program.layer [2]",
+        "--program.layer is not an option; hierarchical takes --program.layers, --program.infer",
+    ),
+    "no list of layers": (
+        "train --program hierarchical --program.layers 3",
+        "--program.layers takes a list of whole numbers, like [400, 200], not '3'",
+    ),
+    "no layers": ("train --program hierarchical --program.layers []", "--program.layers are numbe"),
+    "a layer of nothing": (
+        "train --program hierarchical --program.layers 3 0",
+        "--program.layers are numbers of at least 1, not [3, 0]",
+    ),
+    "a ladder of another posterior": (
+        "train --program hierarchical --posterior Laplace",
+        "--posterior Laplace cannot stand in a ladder, which multiplies diagonal normals: leave it",
+    ),
+    "a posterior of one latent": (
+        "train --program conditional --posterior SemiAmortized",
+        "--posterior SemiAmortized needs the model's joint density of one z, and --program conditi",
+    ),
+    "a prior of x alone": (
+        "train --program missing --prior VampPrior",
+        "--prior VampPrior needs a posterior that sees x alone, and --program missing has none: ch",
+    ),
+    "a prior without clusters": (
+        "train --program clustering --prior Laplace",
+        "--prior Laplace has no clusters: leave it out, or name MixtureOfNormals or VampPrior",
+    ),
+    "two numbers of clusters": (
+        "train --program clustering --program.clusters 3 --prior MixtureOfNormals",
+        "--program.clusters 3, but the prior has 10 components: give one of the two",
+    ),
+    "no clusters": (
+        "train --program clustering --program.clusters 0",
+        "--program.clusters is at l",
+    ),
+    "a prior without context": (
+        "train --program conditional --program.prior_given_context true --prior Laplace",
+        "--prior Laplace does not depend on the context: leave it out",
+    ),
+    "an estimator that nobody heeds": (
+        "train --program clustering --objective BetaELBO",
+        "--objective BetaELBO has its own gradients, and would not heed --program.estimator enumer",
+    ),
+    "an objective of one latent": (
+        "train --program hierarchical --objective FactorELBO",
+        "FactorELBO is about one latent, and the programs have 'z2', 'z1': choose one",
+    ),
+    "no labels": (
+        "train --program conditional --data linear_gaussian",
+        "linear_gaussian has no labels: give them in a .npz, y beside x",
+    ),
+    "no labels for some": (
+        "train --program semi_supervised --data real.npy",
+        "real has no labels: give them in a .npz, y beside x",
+    ),
+    "a label below 0": (
+        "train --program conditional --data labels.npz",
+        "is no class, which are numbered from 0 on: correct or remove it",
+    ),
+    "all labels missing": (
+        "train --program semi_supervised --data unlabelled.npz",
+        "training labels are missing (-1): tell some, or use --program clustering",
+    ),
+    "too few labels": (
+        "train --program semi_supervised --program.labels 3",
+        "--program.labels 3: at least one for each of 10 classes is needed, and 50 are there",
+    ),
+    "more labels than there are": (
+        "train --program semi_supervised --program.labels 51",
+        "--program.labels 51: at least one for each of 10 classes",
+    ),
+    "a part of no image": (
+        "train --program conditional --program.given half --data real.npy",
+        "--program.given half is a part of an image, and real has none: give columns",
+    ),
+    "no such column": (
+        "train --program conditional --program.given [7] --data real.npy",
+        "--program.given: there is no column 7; they are 0 to 2",
+    ),
+    "all columns": (
+        "train --program conditional --program.given 0 1 2 --data real.npy",
+        "--program.given leaves nothing to model",
+    ),
+    "a row of nothing": (
+        "train --program missing --data nothing.npy",
+        "nothing is known of 1 rows of ",
+    ),
+    "everything hidden": ("train --program missing --program.fraction 1", "--program.fraction is"),
+    "no coins of what is missing": (
+        "train --program missing --data grey.npy --likelihood Bernoulli",
+        "grey has grey values, which cannot become coins for Bernoulli where they are missing: use",
+    ),
+    "NaN in another family": (
+        "train --program counts --data nan.npy",
+        "(1 of 120 are not); --program missing takes them for missing entries",
+    ),
+    "no rate of corruption": (
+        "train --program denoising --program.corruption Masking --program.corruption.rate 1",
+        "--program denoising: rate is a probability from 0 to below 1, not 1.0",
+    ),
+    "unknown corruption": (
+        "train --program denoising --program.corruption Salt",
+        "--program.corruption: there is no corruption 'Salt'; choose from Masking",
+    ),
+    "too many codes": (
+        "train --program discrete --program.codes 9",
+        "--program.estimator enumerate sums over 8^9 codes, more than 4,096: take fewer",
+    ),
+    "a latent of codes": (
+        "train --program discrete --latent 3",
+        "--latent 3 has no place in --program discrete: give --program.codes and --program.classes",
+    ),
+    "a posterior of codes": (
+        "train --program vector_quantised --posterior Planar",
+        "--posterior Planar has no place in --program vector_quantised: it is a point",
+    ),
+    "more vectors than encodings": (
+        "train --program vector_quantised --program.size 500",
+        "--program.size 500: the codebook begins with encodings of the data, and 50 examples have",
+    ),
+    "a likelihood of a linear model": (
+        "train --program linear --likelihood Bernoulli",
+        "--likelihood Bernoulli has no place in --program linear: x is normal: give",
+    ),
+    "an encoder of a linear model": (
+        "train --program linear --encoder.hidden [8]",
+        "--encoder MLP has no place in --program linear: model and guide are linear",
+    ),
+    "noise of a pixel that never varies": (
+        "train --program linear --program.noise per-feature",
+        "feature 0 of digits never varies, so that its noise would shrink without end: leave it",
+    ),
+    "as many latents as features": (
+        "train --program linear --data real.npy --latent 3",
+        "--latent 3 is not below the 3 features of x",
+    ),
+    "negative counts": (
+        "train --program counts --data negative.npy",
+        "--program counts takes whole numbers from 0 on, and ",
+    ),
+    "counts of a likelihood without totals": (
+        "train --program counts --data counts.npy --likelihood Normal",
+        "--likelihood Normal takes no totals: choose from NegativeBinomial, Poisson",
+    ),
+    "no classes to sample": (
+        "sample run --label 3",
+        "--label 3: vae has no classes to choose from",
+    ),
+    "weights of no site": (
+        "train --program hierarchical --objective SiteBetaELBO --objective.betas.z7 0.5",
+        "SiteBetaELBO has a weight for 'z7', and there is no such latent site; there are",
+    ),
+    "weights of no name": (
+        "train --objective SiteBetaELBO --objective.betas 0.5",
+        "--objective.betas takes one for each site, like '{\"z1\": 0.5}', not '0.5'",
+    ),
     # ranges
     "no epochs": ("train --epochs 0", "--epochs is at least 1, not 0"),
     "no batch": ("train --batch_size 0", "--batch_size is at least 1, not 0"),

@@ -7,9 +7,11 @@ import io
 import itertools
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pyro_vae.evaluation import Report
 from pyro_vae.training.files import atomic_write
 
 from .errors import UsageError
@@ -27,6 +29,8 @@ example:
 """
 _OWN = ("--out", "--json", "--pictures", "--config")
 _SHOWN = ("elbo", "reconstruction", "kl", "nll", "active_units")
+#: What the report of any two programs holds.
+_PLAIN = {field.name for field in fields(Report)}
 
 
 def main(words: list[str]) -> None:
@@ -94,16 +98,22 @@ def _begun(place: Path) -> list[str]:
 
 def _write(folder: Path, options: list[str], rows: list[dict[str, Any]]) -> None:
     names = [option.lstrip("-") for option in options]
-    header = [*names, *_SHOWN]
-    table = [[*(row[o] for o in options), *(_number(row[key]) for key in _SHOWN)] for row in rows]
+    # Families report more than others: all of it is kept, and shown where it is one number.
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in (*options, "run")))
+    found = [key for key in keys if key not in _PLAIN and all(map(_is_number, _column(rows, key)))]
+    shown = [*_SHOWN, *found]
+    header = [*names, *shown]
+    table = [
+        [*(row[o] for o in options), *(_number(row.get(key)) for key in shown)] for row in rows
+    ]
     widths = [max(len(str(line[i])) for line in [header, *table]) for i in range(len(header))]
     for line in [header, *table]:
         print("  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, *(key for key in rows[0] if key not in (*options, "run"))])
+    writer.writerow([*names, *keys])
     for row in rows:
-        writer.writerow(row[key] for key in row if key != "run")
+        writer.writerow(row.get(key) for key in [*options, *keys])
     with atomic_write(folder / "sweep.csv") as file:
         file.write(text.getvalue().encode())
     labels = [", ".join(str(row[option]) for option in options) for row in rows]
@@ -120,6 +130,14 @@ def _draw(folder: Path, names: list[str], labels: list[str], rows: list[dict[str
     path = folder / "sweep.png"
     plots.save(axis, path)
     return path
+
+
+def _column(rows: list[dict[str, Any]], key: str) -> list[Any]:
+    return [row[key] for row in rows if key in row]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _number(value: float | int | None) -> str:

@@ -41,6 +41,19 @@ def test_two_options_give_every_pair(command, tmp_path):
     assert runs == [f"lr={lr},seed={seed}" for lr in ("1e-2", "1e-3") for seed in (0, 1)]
 
 
+def test_what_families_find_is_in_the_table(command, tmp_path):
+    folder = tmp_path / "s"
+    words = ["--program", "vae", "denoising", "--data", "digits", *TINY, "--out", folder]
+    result = command.good("sweep", *words)
+    header, *rows = [line.split() for line in result.out.splitlines() if "±" not in line][-4:-1]
+    assert header[-2:] == ["denoised_rmse", "spoilt_rmse"]
+    assert rows[0][0] == "vae" and rows[0][-2:] == ["-", "-"] and float(rows[1][-1]) > 0
+    with (folder / "sweep.csv").open() as file:
+        vae, denoising = csv.DictReader(file)
+    assert vae["spoilt_rmse"] == "" and float(denoising["spoilt_rmse"]) > 0
+    assert float(vae["elbo"]) < 0 and float(denoising["elbo"]) < 0
+
+
 def test_a_sweep_that_broke_off_is_taken_up(command, tmp_path):
     words = ["sweep", "--data", "digits", *TINY, "--lr", "1e-3", "1e-2", "--out", tmp_path / "s"]
     command.good(*words)
