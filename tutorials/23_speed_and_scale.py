@@ -236,15 +236,16 @@ assert parameters.keys() == staged_parameters.keys() and len(parameters) == 8
 assert worst < 1e-4
 
 # %% [markdown]
-# With inductor the random numbers are other ones, drawn inside the fused code. They are still draws from
-# the same distributions: what must agree then is an average, within its standard error.
+# Whether fused code draws the same random numbers as well is a matter of the compiler and the device, and
+# nothing should rest on it. They are draws from the same distributions. What must agree, from different
+# seeds too, is an average, within its standard error.
 
 # %%
 repeats = 20 if SMOKE else 200
 x_few = x[:32]
 pyro.set_rng_seed(0)
 by_svi = torch.tensor([svi.evaluate_loss(x_few) for _ in range(repeats)])
-pyro.set_rng_seed(0)
+pyro.set_rng_seed(1)
 fused = CompiledSVI(
     svi.model, svi.guide, pyro.optim.Adam({"lr": 1e-3}), loss=Trace_ELBO(),
     backend="none" if SMOKE else "inductor",
@@ -442,7 +443,7 @@ for name, each in asked.items():
 #
 # Compiling takes some seconds. It pays after as many steps as it saves milliseconds to make up for them,
 # which the cell below works out from what was measured. {py:func}`pyro_vae.fit` has `compile="auto"`,
-# which decides by the number of steps and never by a clock: compiled steps draw other random numbers
+# which decides by the number of steps and never by a clock: compiled steps may draw other random numbers
 # than eager ones, and the same call should give the same result on every machine.
 
 # %%
