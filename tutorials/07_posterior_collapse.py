@@ -377,8 +377,8 @@ for name, options in cures.items():
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for name, (_, _, history) in table.items():
     left.plot(history["epoch"], history["kl"], label=name)
-left.set(xlabel="epoch", ylabel="KL, nats per example", ylim=(0, None))
-left.legend(frameon=False, fontsize=8)
+left.set(xlabel="epoch", ylabel="KL, nats per example", ylim=(0, 1.9))
+left.legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
 places = torch.arange(len(table))
 right.barh(
     places - 0.2, [f.information for f, _, _ in table.values()], 0.4, label="information in z"
