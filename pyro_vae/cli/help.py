@@ -14,7 +14,7 @@ from jsonargparse import DefaultHelpFormatter
 
 from .hints import in_words
 from .part_checks import slot_of
-from .parts import SLOTS, Option, options_of, purpose
+from .parts import SLOTS, Option, known_parts, options_of, purpose, typed
 from .plain import plain
 
 WIDEST = 100
@@ -49,7 +49,8 @@ class Help(DefaultHelpFormatter):
 
 def part_page(slot: str, kind: type) -> str:
     """What a part is, and its options."""
-    lines = [*_wrap(f"--{slot} {kind.__name__}: {purpose(kind)}", width()), ""]
+    path = typed(slot)
+    lines = [*_wrap(f"--{path} {kind.__name__}: {purpose(kind)}", width()), ""]
     doc = parse_docstring(inspect.getdoc(kind) or "", DocstringStyle.GOOGLE)
     for paragraph in (doc.long_description or "").split("\n\n"):
         lines += _paragraph(paragraph)
@@ -57,7 +58,7 @@ def part_page(slot: str, kind: type) -> str:
     if not options:
         return "\n".join([*lines, "It has no options."])
     lines += ["options:"]
-    names = {name: f"  --{slot}.{name}" for name in options}
+    names = {name: f"  --{path}.{name}" for name in options}
     column = max(map(len, names.values())) + 2
     for name, option in options.items():
         lines += _wrap(
@@ -79,7 +80,10 @@ def described(option: Option) -> str:
         default = SLOTS[slot].default  # as everywhere where no part is named
     required = option.required and default in (None, option.default)
     shown = "required" if required else f"default: {_shown(default)}"
-    return f"{' '.join(option.text.split()).rstrip('.')} ({in_words(option.hint)}; {shown})"
+    takes = in_words(option.hint)
+    if slot is not None and SLOTS[slot].within is not None:  # nowhere else is there a list of them
+        takes = ", ".join(known_parts(slot))
+    return f"{' '.join(option.text.split()).rstrip('.')} ({takes}; {shown})"
 
 
 def _wrap(text: str, columns: int, **indents: str) -> list[str]:

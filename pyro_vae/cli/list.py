@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .options import add_debug
 from .parser import Parser
-from .parts import SLOTS, known_parts, purpose
+from .parts import SLOTS, known_parts, purpose, typed
 
 
 def main(words: list[str]) -> None:
@@ -31,6 +31,5 @@ def parts_table() -> str:
         parts = known_parts(option)
         width = max(map(len, parts))
         lines = [f"  {name:<{width}}  {purpose(part)}" for name, part in parts.items()]
-        typed = option if slot.within is None else f"{slot.within}.{option}"
-        blocks.append("\n".join([f"--{typed}  {slot.text}", *lines]))
+        blocks.append("\n".join([f"--{typed(option)}  {slot.text}", *lines]))
     return "\n\n".join(blocks)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .errors import UsageError, did_you_mean
 from .help import part_page
-from .parts import SLOTS, find_class, known_parts
+from .parts import SLOTS, find_class, known_parts, typed
 
 
 def asked_page(words: Sequence[str]) -> str | None:
@@ -16,8 +16,9 @@ def asked_page(words: Sequence[str]) -> str | None:
     """
     for place, word in enumerate(words):
         option, _, name = word.partition("=")
-        slot, dot, rest = option.removeprefix("--").partition(".")
-        if slot not in SLOTS or not dot or rest != "help":
+        path, _, last = option.removeprefix("--").rpartition(".")
+        slot = path.rpartition(".")[2]
+        if last != "help" or slot not in SLOTS or path != typed(slot):
             continue
         following = words[place + 1 : place + 2]
         if not name and following and not following[0].startswith("-"):
@@ -32,6 +33,7 @@ def _named(slot: str, name: str) -> type:
     if kind is None or not issubclass(kind, SLOTS[slot].base):
         hint = did_you_mean(name, known)
         raise UsageError(
-            f"--{slot}.help: there is no {slot} {name!r}; choose from {', '.join(known)}{hint}"
+            f"--{typed(slot)}.help: there is no {slot} {name!r}; choose from {', '.join(known)}"
+            f"{hint}"
         )
     return kind

@@ -104,7 +104,7 @@ def known_parts(slot: str) -> dict[str, type]:
         pending += derived
         for kind in derived:
             if (
-                _offered(kind)
+                _offered(kind, base)
                 and kind.__name__ not in ELSEWHERE
                 and not is_abstract(kind)
                 and not kind.__name__.startswith("_")
@@ -115,14 +115,24 @@ def known_parts(slot: str) -> dict[str, type]:
     return {name: found[name] for name in sorted(names, key=lambda n: (n != default, n))}
 
 
-def _offered(kind: type) -> bool:
-    """Whether a class is one that its folder of this package offers, whatever else is imported.
+def typed(slot: str) -> str:
+    """The option by which a part is named, without dashes.
 
-    By its name, or by that of its module.
+    >>> typed("prior"), typed("corruption")
+    ('prior', 'program.corruption')
     """
-    folder = ".".join(kind.__module__.split(".")[:2])
+    within = SLOTS[slot].within
+    return slot if within is None else f"{within}.{slot}"
+
+
+def _offered(kind: type, base: type) -> bool:
+    """Whether a class is one that its base's folder offers, whatever else is imported.
+
+    By its name, or by that of its module. A family's own parts, elsewhere, are no choice.
+    """
+    folder, of_base = (".".join(one.__module__.split(".")[:2]) for one in (kind, base))
     names = {kind.__name__, *kind.__module__.split(".")[2:]}
-    here = folder.startswith("pyro_vae.")
+    here = folder.startswith("pyro_vae.") and folder == of_base
     return here and not names.isdisjoint(getattr(sys.modules[folder], "__all__", ()))
 
 

@@ -55,6 +55,7 @@ _INNERMOST = (
     (rf"\\[td]?frac({_ONE}){_LEAF}", r"\1/(\2)"),
     (rf"\\[td]?frac({_ONE})({_ONE})", r"\1/\2"),
     (rf"\\(sqrt|hat|tilde|bar){_LEAF}", r"\1(\2)"),
+    (r"\\(hat|tilde|bar)\s+(\w)", r"\1(\2)"),
     (rf"_{_LEAF}", r"_\1"),
     (r"\^\{(\w+)\}", r"^\1"),
     (rf"\^{_LEAF}", r"^(\1)"),

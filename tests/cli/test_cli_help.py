@@ -8,7 +8,7 @@ import pytest
 from cli_calls import Result
 
 from pyro_vae.cli.main import COMMANDS
-from pyro_vae.cli.parts import SLOTS, known_parts
+from pyro_vae.cli.parts import SLOTS, known_parts, typed
 
 #: Words of Python's types and of docstring markup, which no page may hold.
 JARGON = re.compile(
@@ -78,10 +78,11 @@ ALL = [(slot, name) for slot in SLOTS for name in known_parts(slot)]
 
 @pytest.mark.parametrize(("slot", "name"), ALL)
 def test_each_part_has_a_page(command, slot, name):
-    page = check(command("train", f"--{slot}.help", name))
-    assert page.startswith(f"--{slot} {name}: ") and "frac" not in page
+    path = typed(slot)
+    page = check(command("train", f"--{path}.help", name))
+    assert page.startswith(f"--{path} {name}: ") and not re.search(r"frac\b", page)
     assert "options:\n  --" in page or "It has no options." in page
-    assert page == command("train", f"--{slot}.help={name}").out
+    assert page == command("train", f"--{path}.help={name}").out
 
 
 def test_a_part_s_page_says_what_an_option_takes(command):
@@ -98,7 +99,7 @@ def test_help_of_a_part_without_a_name_is_that_of_the_default(command):
 def test_list_has_a_line_for_each_part(command):
     page = check(command("list"), 130)
     for slot, parts in ((slot, known_parts(slot)) for slot in SLOTS):
-        block = page[page.index(f"--{slot} ") :].split("\n\n")[0].splitlines()[1:]
+        block = page[page.index(f"--{typed(slot)} ") :].split("\n\n")[0].splitlines()[1:]
         assert [line.split()[0] for line in block] == list(parts)
         assert all(re.search(r"  \S+ +\S.*[^.,:;]$", line) for line in block), block
 

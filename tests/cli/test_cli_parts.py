@@ -20,8 +20,11 @@ NEEDED = {
     ("likelihood", "levels"): "2",
     ("likelihood", "families"): "[Normal, Laplace, Normal]",
     ("objective", "tolerance"): "10",
+    ("objective", "betas"): "{z: 2.0}",
 }
-ALL = [(slot, name) for slot in SLOTS for name in known_parts(slot)]
+#: Families, and the parts that are but theirs, are trained in `test_cli_families`.
+SHARED = [slot for slot in SLOTS if slot != "program" and SLOTS[slot].within is None]
+ALL = [(slot, name) for slot in SHARED for name in known_parts(slot)]
 
 
 @pytest.mark.parametrize(("slot", "name"), ALL)

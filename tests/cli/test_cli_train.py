@@ -24,8 +24,9 @@ def test_a_run_leaves_checkpoint_config_history_report_and_pictures(command, tmp
     names = {file.name for file in folder.iterdir()}
     assert names == {"checkpoint.pt", "config.yaml", "history.csv", "report.json", "pictures"}
     drawn = {"curves", "kl", "latent", "reconstructions", "samples", "traversals", "manifold"}
-    assert {file.stem for file in (folder / "pictures").iterdir()} == drawn
-    assert all(file.read_bytes()[1:4] == b"PNG" for file in (folder / "pictures").iterdir())
+    files = {file.name: file for file in (folder / "pictures").iterdir()}
+    assert set(files) == {f"{name}.png" for name in drawn} | {"explorer.html"}
+    assert all(files[f"{name}.png"].read_bytes()[1:4] == b"PNG" for name in drawn)
     lines = result.out.splitlines()
     assert lines[0] == "digits test: 50 examples, nats per example"
     assert [line.split()[0] for line in lines[1:5]] == ["ELBO", "reconstruction", "KL", "NLL"]
