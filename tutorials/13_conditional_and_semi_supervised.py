@@ -343,9 +343,9 @@ _ = plots.images(drawn, columns=10, title="semi-supervised: a row is one z, a co
 #    what has that to do with the classifier?
 # 2. Show that $\mathbb E[\log p(x \mid y) - \log p(x)] = I(x; y)$ under the true distribution. May the
 #    average be above $\log 10$ for two models that were trained apart?
-# 3. Give the completing model a prior that does not see $y$. What changes in $\log p(x \mid y)$, and what in the
-#    completions?
-# 4. Set `auxiliary=0`. Explain why the classifier still learns, and from which examples.
+# 3. Set `auxiliary=0`. Explain why the classifier still learns, and from which examples.
+# 4. Let `few` take the first images of each class in place of random ones. Is there still a gain? How many
+#    draws of the labels would you want to see before you claim one?
 # 5. Build M1 + M2: train a VAE, give its means to a semi-supervised program with a normal likelihood.
 #    When should it beat M2 alone?
 #
