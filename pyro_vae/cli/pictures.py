@@ -64,7 +64,7 @@ def _by_dimension(family: Family, view: View, site: str) -> Iterator[tuple[str, 
     except ProgramError:  # no KL for each dimension
         carried = evaluation.active_units(guide, *view.arguments, site=site).variance.cpu()
     order = carried.argsort(descending=True).tolist()
-    prior = getattr(model, "prior", None)
+    prior = family.prior_of(model)
     y = None if view.labels is None else view.labels.cpu()
     if len(order) >= 2:
         i, j = sorted(order[:2])

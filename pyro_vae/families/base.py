@@ -73,6 +73,10 @@ class Family(ABC):
         if start is not None:
             start(x)
 
+    def prior_of(self, model: Any) -> Any:
+        """p(z) of the one latent, for pictures; ``None`` where there is none."""
+        return getattr(model, "prior", None)
+
     def findings(self, view: View) -> list[Finding]:
         """What the family is for, measured."""
         return []

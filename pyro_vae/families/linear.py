@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data import Dataset
+from pyro_vae.priors import StandardNormal
 from pyro_vae.programs import VAE
 from pyro_vae.programs.linear import ExactGuide, Guide, Model
 from pyro_vae.programs.solutions import factor_analysis, principal_components
@@ -75,8 +76,14 @@ class linear(Family):
 
     def begin(self, programs: VAE, x: Tensor) -> None:
         model: Any = programs.model
+        spread = x.std(0) if self.noise == "per-feature" else x.var(0).mean().sqrt()
         with torch.no_grad():
             model.b.copy_(x.mean(0))
+            model.log_scale.copy_(spread.log())
+            model.W.mul_(spread.expand(len(model.W))[:, None])
+
+    def prior_of(self, model: Any) -> Any:
+        return StandardNormal(model.W.shape[1])
 
     def findings(self, view: View) -> list[Finding]:
         reached, error = _likelihood(view.model, view.x)

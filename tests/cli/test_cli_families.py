@@ -204,3 +204,13 @@ def test_recipes_of_other_autoencoders(command, name):
     words = [*NETS, *LATENT, *QUICK, "--epochs", 1, *SILENT]
     report = command.good("train", "--objective", name, *words).json
     assert np.isfinite(report["elbo"])
+
+
+@pytest.mark.parametrize("name", known_parts("corruption"))
+def test_every_corruption_can_be_named(name):
+    words = ["--program", "denoising", "--program.corruption", name, *NETS, *LATENT, "--limit", 40]
+    built = built_from(*words)
+    guide, (x,) = built.vae.guide, built.split("train")
+    assert type(guide.corruption).__name__ == name
+    assert not torch.equal(guide.corruption(x), x)
+    assert torch.equal(guide.eval().corruption(x), x)
