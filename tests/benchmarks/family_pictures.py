@@ -1,9 +1,10 @@
 """Pictures of families that no other benchmark draws.
 
-``python tests/benchmarks/family_pictures.py classes|missing|not_at_random FILE`` trains on data
-that come with scikit-learn, within a minute, and draws: digits of chosen classes; digits of which
-half is hidden, completed in several ways; and what a table's high values, which went missing
-because they are high, are taken for. The last one also prints a Markdown table.
+``python tests/benchmarks/family_pictures.py classes|layers|missing|not_at_random FILE`` trains on
+data that come with scikit-learn, within a minute, and draws: digits of chosen classes; digits of
+which the top latent is kept; digits of which half is hidden, completed in several ways; and what a
+table's high values, which went missing because they are high, are taken for. The last one also
+prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from tables import table
 from torch import Tensor
 
 from pyro_vae import data, fit, plots
-from pyro_vae.evaluation import generate, impute, multiple_imputations
+from pyro_vae.evaluation import generate, impute, multiple_imputations, redraw
 from pyro_vae.likelihoods import Bernoulli, Normal
 from pyro_vae.networks import MLP
-from pyro_vae.objectives import ImportanceWeightedELBO
+from pyro_vae.objectives import BetaELBO, ImportanceWeightedELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import StandardNormal
-from pyro_vae.programs import VAE, conditional, missing, not_at_random
+from pyro_vae.programs import VAE, conditional, hierarchical, missing, not_at_random
+from pyro_vae.schedules import Linear
 
 fit_quietly = partial(fit, progress=False)
 
@@ -43,6 +45,25 @@ def classes(path: str) -> None:
     images = {"real": one_of_each(data.load("digits").test, digits.labels["test"])}
     images |= {f"sample {number}": row for number, row in enumerate(made, 1)}
     rows(images, path, columns=[f"y = {k}" for k in range(10)], cmap="gray_r")
+
+
+def layers(path: str) -> None:
+    """Digits whose top latent is kept and whose lower one is drawn anew."""
+    digits = data.load("digits")
+    model = hierarchical.Model(
+        StandardNormal(4), [DiagonalNormal(MLP(4, 2 * 8, [100]))], Bernoulli(MLP(8, 64, [200]))
+    )
+    guide = hierarchical.Guide(
+        [DiagonalNormal(MLP(64, 2 * 8, [200])), DiagonalNormal(MLP(8, 2 * 4, [100]))]
+    )
+    x, test = (digits.train > 0.5).float(), (digits.test > 0.5).float()
+    fit_quietly(model, guide, x, objective=BetaELBO(Linear(400)), epochs=120)
+    shown = one_of_each(test, digits.labels["test"])
+    images = {"data": shown}
+    draws = redraw(model, guide, shown, keep=["z2"], draws=4)
+    images |= {f"z2 kept, draw {number}": draw for number, draw in enumerate(draws, 1)}
+    images["z2, z1 kept"] = redraw(model, guide, shown, keep=["z2", "z1"], draws=1)[0]
+    rows(images, path, cmap="gray_r")
 
 
 def halves(path: str) -> None:
@@ -85,7 +106,7 @@ def high_values(path: str) -> None:
             model = not_at_random.Model(StandardNormal(latent), likelihood, known)
             programs = VAE(model, not_at_random.Guide(posterior, likelihood))
         fit_quietly(
-            *programs, (x, mask), objective=ImportanceWeightedELBO(20), epochs=150, batch_size=32,
+            *programs, (x, mask), objective=ImportanceWeightedELBO(20), epochs=150, batch_size=64,
             lr=1e-3,
         )  # fmt: skip
         found[f"`{name}`"] = impute(*programs, x, mask, particles=5000)
@@ -121,7 +142,7 @@ def scatter(path: str, truth: Tensor, found: dict[str, Tensor]) -> None:
 def main() -> None:
     """Train and draw."""
     actions: dict[str, Any] = {
-        "classes": classes, "missing": halves, "not_at_random": high_values,
+        "classes": classes, "layers": layers, "missing": halves, "not_at_random": high_values,
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("family", choices=list(actions))

@@ -69,7 +69,7 @@ def main() -> None:
     """Train, measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--quadrants", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--images", type=int, default=2000, help="test images of the NLL")
     parser.add_argument("--particles", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
