@@ -268,7 +268,7 @@ assert SMOKE or (by_elbo, by_nll, by_distortion) == (1.0, 1.0, 0.1)
 
 # %% mystnb={"image": {"alt": "For beta 0.1, 1 and 4: digits with their reconstructions, and samples from the prior"}}
 shown = [0.1, 1.0, 4.0]
-figure, axes = plt.subplots(2, 3, figsize=(9, 5.4), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(9, 3), layout="constrained", height_ratios=[1, 1.8])
 examples = digits.test[:8]
 for beta, (above, below) in zip(shown, axes.T, strict=True):
     model, guide = runs[beta][:2]
