@@ -89,14 +89,13 @@ def high_values(path: str) -> None:
     x = tumours()
     hiding = torch.arange(x.shape[1]) % 2 == 0
     mask = ~((x > 0) & hiding)
-    latent, width = 3, x.shape[1]
+    latent, width, hidden = 5, x.shape[1], [64]
     found: dict[str, Tensor] = {"mean of what is known": means(x, mask)}
     for name in ("missing", "not_at_random"):
         torch.manual_seed(0)
         outputs = Normal.outputs((width,), scale="per-dimension")
-        # A linear decoder: a network may bend as it likes where nothing is known.
-        likelihood = Normal(MLP(latent, outputs, []), scale="per-dimension")
-        posterior = DiagonalNormal(MLP(width, 2 * latent, [64]))
+        likelihood = Normal(MLP(latent, outputs, hidden), scale="per-dimension")
+        posterior = DiagonalNormal(MLP(width, 2 * latent, hidden))
         if name == "missing":
             programs = VAE(
                 missing.Model(StandardNormal(latent), likelihood), missing.Guide(posterior)
@@ -106,7 +105,7 @@ def high_values(path: str) -> None:
             model = not_at_random.Model(StandardNormal(latent), likelihood, known)
             programs = VAE(model, not_at_random.Guide(posterior, likelihood))
         fit_quietly(
-            *programs, (x, mask), objective=ImportanceWeightedELBO(20), epochs=150, batch_size=64,
+            *programs, (x, mask), objective=ImportanceWeightedELBO(20), epochs=150, batch_size=32,
             lr=1e-3,
         )  # fmt: skip
         found[f"`{name}`"] = impute(*programs, x, mask, particles=5000)
