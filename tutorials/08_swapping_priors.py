@@ -148,7 +148,7 @@ for make in (standard, mixture, vamp, flow):
     fit(
         model, guide, x, epochs=2 if SMOKE else 100, batch_size=250, lr=2e-2, progress=False
     )  # fmt: skip
-    report = evaluation.evaluate(model, guide, x, particles=10, elbo_particles=50)
+    report = evaluation.evaluate(model, guide, x, particles=10, elbo_particles=1 if SMOKE else 50)
     aggregate = evaluation.collapse_report(model, guide, x).aggregate_kl
     runs[make.__name__] = (model, guide, report.elbo, aggregate)
     print(
@@ -289,7 +289,7 @@ trained = {name: digit_programs(make) for name, make in makers.items()}
 results, mismatches = {}, {}
 for name, (model, own_guide) in trained.items():
     results[name] = evaluation.evaluate(
-        model, own_guide, digits.test, particles=100, elbo_particles=10
+        model, own_guide, digits.test, particles=100, elbo_particles=1 if SMOKE else 10
     )
     mismatches[name] = evaluation.collapse_report(model, own_guide, digits.test).aggregate_kl
     r = results[name]
