@@ -25,7 +25,13 @@ def main(words: list[str]) -> None:
     add("--particles", type=int, default=5000, metavar="N", help=particles)
     split = Literal["train", "valid", "test"]
     add("--split", type=split, default="test", metavar="NAME", help="train, valid or test")
-    add("--limit", type=int | None, default=None, metavar="N", help="the first N examples only")
+    add(
+        "--limit",
+        type=int | None,
+        default=None,
+        metavar="N",
+        help="only N examples, drawn at random",
+    )
     add("--seed", type=int, default=0, metavar="N", help="of the samples")
     add_device(parser)
     add_output_options(parser)
@@ -33,7 +39,8 @@ def main(words: list[str]) -> None:
     at_least_one("particles", options.particles)
     at_least_one("limit", options.limit)
     _, built = open_run(options)
-    view = built.view(options.split, options.limit, options.seed)
+    some = options.limit is not None  # not the first: some sets are sorted by class
+    view = built.view(options.split, options.limit, options.seed, shuffled=some)
     report = report_on(built.family, view, options.particles, options.seed)
     if options.json:
         print(json.dumps(report.to_dict()))

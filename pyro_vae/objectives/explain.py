@@ -100,7 +100,8 @@ def _explain(terms: Terms, objective: PyroELBO, own: Terms | None) -> Explanatio
         result.rows.append(_row(site, site.name in analytic, nats, labels.get(site.name)))
         parts.append(f"{'-' if nats < 0 else '+'} {abs(nats):.2f}")
         why = obstacle(terms, site) if site.kind == "latent" and mode == "auto" else None
-        if why is not None and site.name not in analytic:
+        summed_over = labels.get(site.name) == "enumerate"  # no sample is scored
+        if why is not None and site.name not in analytic and not summed_over:
             result.notes.append(f"KL of {site.name!r} is sampled: {why}")
     result.notes.extend(_scale_notes(terms))
     if not terms.of_kind("observed"):

@@ -42,7 +42,8 @@ class GECO(Objective):
         kl, particles, vectorize: see :class:`ELBO`.
 
     The multiplier and the moving average change where gradients are on, once for each call of
-    ``bound``, and are part of ``state_dict()``.
+    ``bound``, and are part of ``state_dict()``. They go on moving where a learning rate has fallen
+    to zero: let it stay up, ``fit(..., schedule="constant")``, where the tolerance is to be met.
 
     Raises ``ValueError`` for a number out of its range.
 

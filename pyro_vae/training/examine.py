@@ -48,6 +48,8 @@ def examine(
         explain(model, guide, *first, objective=objective, seed=seed).raise_for_problems()
         found = check(model, guide, *first)
         _look_at_all(model, guide, first, train, transform, found, "")
+        # A program may know what is wrong with a whole data set, though with no mini-batch of it.
+        _raise_first(getattr(model, "data_problems", _none)(*train), "")
         rest = len(train[0]) % batch_size
         if rest and rest < len(train[0]):
             # Smaller than the others, which batch norm or a plate of fixed size may not bear.
@@ -102,6 +104,10 @@ def _argument(value: Any, batch: tuple[Tensor, ...]) -> int | None:
         if same and value.numel() == argument.numel() and value.shape[:1] == argument.shape[:1]:
             return number
     return None
+
+
+def _none(*data: Tensor) -> list[str]:
+    return []
 
 
 def _raise_first(problems: Iterator[str] | list[str], where: str) -> None:

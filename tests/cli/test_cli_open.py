@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from cli_calls import TINY, config_of
 
@@ -66,6 +67,11 @@ def test_evaluate_of_other_splits_and_fewer_examples(command, run_folder):
     words = ["evaluate", run_folder, "--particles", 5, "--json"]
     assert command.good(*words, "--limit", 7).json["n"] == 7
     assert command.good(*words, "--limit", 700).json["n"] == 50
+    built = RunFolder(run_folder).open()  # drawn, not the first: some sets are sorted by class
+    x = built.view("test", 7, shuffled=True).x
+    assert not torch.equal(x, built.dataset.test[:7])
+    found = evaluation.evaluate(*built.vae, x, particles=5, seed=0).to_dict()
+    assert command.good(*words, "--limit", 7).json == found
     first = command.good(*words, "--split", "train").json
     assert first == command.good(*words, "--split", "train").json  # binarised by the seed
     assert first != command.good(*words, "--split", "train", "--seed", 1).json

@@ -139,6 +139,10 @@ def test_the_sites_own_choice_comes_first():
         "gradient of 'y': straight-through, biased: its gradient is that of a relaxed sample",
         "gradient of 'w': enumerate",
     ]
+    # Who sums over all values needs no score function.
+    assert not any("KL of 'w'" in note for note in found.notes)
+    scored = explain(case.model, case.guide, case.x, objective=ELBO(estimator={"w": "score"}))
+    assert any("KL of 'w' is sampled" in note for note in scored.notes)
     objective = ELBO(estimator="score")
     guide = partial(case.guide, infer={"estimator": "enumerate"})
     assert explain(case.model, guide, case.x, objective=objective).problems == []

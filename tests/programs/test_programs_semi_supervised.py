@@ -19,6 +19,8 @@ from pyro_vae.priors import Categorical, StandardNormal
 from pyro_vae.programs import semi_supervised
 from pyro_vae.programs.inputs import joined
 from pyro_vae.programs.labels import Label
+from pyro_vae.terms import ProgramError
+from pyro_vae.training import fit
 
 
 def by_hand(model, guide, x, label, z):
@@ -149,6 +151,8 @@ def test_labels_that_cannot_be_are_named():
     assert line.startswith("all 6 labels are missing")
     (line,) = model.data_problems(x, wrong)
     assert line.startswith("label 3 of example 4")
+    with pytest.raises(ProgramError, match="all 6 labels are missing"):
+        fit(model, guide, (x, torch.full((6,), -1)), epochs=1, progress=False)
     with pytest.raises(ValueError, match="auxiliary is a number from 0 on, not -1"):
         semi(auxiliary=-1.0)
 
