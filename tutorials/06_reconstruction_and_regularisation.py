@@ -125,8 +125,11 @@ for beta in betas:
 # %% [markdown]
 # The point of each $\beta$ is where the theory has it: the water level is $\beta\sigma^2$. A direction of the data
 # whose variance is below that level gets no code at all, which is
-# [chapter 7's](07_posterior_collapse.py) subject. And no model, trained or not, is below the curve: whatever $q$, its
-# rate is at least the information, and Shannon's theorem is about that.
+# [chapter 7's](07_posterior_collapse.py) subject. And no *linear* model, trained or not, is below the curve. Its rate
+# and its squared error depend on the data through their covariance alone, so they are what they would be for
+# Gaussian data; there the rate is at least the information, and Shannon's theorem is about that. (Among all
+# data of one covariance the Gaussian has the highest curve. Where data are not Gaussian, a nonlinear model may
+# go below it.)
 
 
 # %%

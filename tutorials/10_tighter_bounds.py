@@ -356,6 +356,7 @@ for name, objective in ways.items():
 order = sorted(left, key=lambda name: left[name])
 assert SMOKE or order == ["ELBO", "PIWAE", "DReG", "pathwise"]
 assert SMOKE or left["pathwise"] > 2 * left["DReG"]
+assert SMOKE or left["PIWAE"] > 4 * left["ELBO"]
 
 # %% [markdown]
 # The order is that of the theory, from the wrong end: the tightest bound with the pathwise gradient

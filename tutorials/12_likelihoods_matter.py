@@ -148,8 +148,9 @@ assert SMOKE or right_one.kl > 2 * wrong.kl
 # ## The noise scale is a weight on the KL
 #
 # With a normal likelihood of fixed scale, $-\log p(x \mid z) = \tfrac{1}{2\sigma^2}\lVert x - f(z)\rVert^2 +
-# \text{const}$. Multiply the bound by $2\sigma^2$: squared error plus $2\sigma^2$ times the KL. "Mean squared
-# error plus KL" is $\sigma^2 = \tfrac12$, for pixels that vary by a third or so. And the constant,
+# \text{const}$. Multiply the bound by $2\sigma^2$: squared error plus $2\sigma^2$ times the KL. So "squared error
+# plus KL", summed over pixels, is $\sigma^2 = \tfrac12$, for pixels that vary by a third or so; and with the *mean*
+# over the $D$ pixels, as one often sees it, it is $\sigma^2 = \tfrac D2$. And the constant,
 # $D \log \sigma$, is what makes bounds of different $\sigma$ comparable, so it can be learned. At given
 # means, the derivative in $\sigma$ vanishes at
 #
