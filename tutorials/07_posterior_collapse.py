@@ -42,14 +42,14 @@ torch.manual_seed(0)
 # ## One direction, one number
 #
 # Take one direction of the data, with variance $\lambda$, and a model that gives it one latent: $x = wz +
-# \varepsilon$ with $z \sim \mathcal N(0, 1)$ and noise of variance $s^2$. The evidence is normal, so its mean over
+# \varepsilon$ with $z \sim \mathcal N(0, 1)$ and noise of variance $\sigma^2$. The evidence is normal, so its mean over
 # the data is, but for a constant,
 #
-# $$ \ell(w) = -\tfrac12\left[\log(s^2 + w^2) + \frac{\lambda}{s^2 + w^2}\right], \qquad
-#    \ell''(0) = \frac{\lambda - s^2}{s^4}. $$
+# $$ \ell(w) = -\tfrac12\left[\log(\sigma^2 + w^2) + \frac{\lambda}{\sigma^2 + w^2}\right], \qquad
+#    \ell''(0) = \frac{\lambda - \sigma^2}{\sigma^4}. $$
 #
-# If $\lambda > s^2$ the collapsed point $w = 0$ is a minimum, with a maximum on each side at
-# $w^2 = \lambda - s^2$. If $\lambda < s^2$ it is the maximum, and the only one: noise alone explains more variance than the
+# If $\lambda > \sigma^2$ the collapsed point $w = 0$ is a minimum, with a maximum on each side at
+# $w^2 = \lambda - \sigma^2$. If $\lambda < \sigma^2$ it is the maximum, and the only one: noise alone explains more variance than the
 # data have, so a latent would only make it worse.
 #
 # That is maximum likelihood. Now the bound, with the linear guide $q(z \mid x) = \mathcal N(vx, d^2)$. Its mean over the
@@ -97,9 +97,9 @@ _ = ax.legend(frameon=False)
 # not been found yet. Look at the collapsed point $w = v = 0$, $d = 1$ itself. Its gradient is zero, always: the decoder
 # learns nothing as the guide says nothing, and the other way round. The Hessian in $(w, v)$ is
 #
-# $$ \begin{pmatrix} -1/s^2 & \lambda/s^2 \\ \lambda/s^2 & -\lambda \end{pmatrix}, $$
+# $$ \begin{pmatrix} -1/\sigma^2 & \lambda/\sigma^2 \\ \lambda/\sigma^2 & -\lambda \end{pmatrix}, $$
 #
-# whose determinant $(\lambda/s^2)(1 - \lambda/s^2)$ is negative exactly if $\lambda > s^2$: then the point is a saddle, and
+# whose determinant $(\lambda/\sigma^2)(1 - \lambda/\sigma^2)$ is negative exactly if $\lambda > \sigma^2$: then the point is a saddle, and
 # there is a way out. So the joint bound has the condition of the evidence, and traps nobody by itself.
 # Automatic differentiation agrees:
 
@@ -114,8 +114,8 @@ for variance in (0.25, 0.8, 1.25, 4.0):
 
 # %% [markdown]
 # With several latents the same holds for each eigenvalue of the data's covariance: columns of $W$ whose eigenvalue
-# is below the noise vanish, the others carry $\tfrac12 \log(\lambda_i / s^2)$ nats (Lucas et al. 2019, who
-# prove that this linear VAE has no other stable point). A weight $\beta$ on the KL counts as a noise $\beta s^2$
+# is below the noise vanish, the others carry $\tfrac12 \log(\lambda_i / \sigma^2)$ nats (Lucas et al. 2019, who
+# prove that this linear VAE has no other stable point). A weight $\beta$ on the KL counts as a noise $\beta \sigma^2$
 # ([chapter 6](06_reconstruction_and_regularisation.py)), so it raises the threshold; annealing lowers it.
 #
 # ## Collapse by noise
@@ -168,11 +168,15 @@ for i, value in enumerate(eigenvalues):
         grid, (value / grid).clamp(min=1.0).log() / 2, label=rf"$\lambda = {value:g}$"
     )
     ax.plot(levels, [kl[i] for kl in measured], "o", color=line.get_color())
-ax.set(xscale="log", xlabel="noise variance $s^2$ of the model", ylabel="KL of the dimension, nats")
+ax.set(
+    xscale="log",
+    xlabel=r"noise variance $\sigma^2$ of the model",
+    ylabel="KL of the dimension, nats",
+)
 _ = ax.legend(frameon=False, title="lines: theory; dots: trained", title_fontsize=9)
 
 # %% [markdown]
-# The last of these models has lost nearly everything. Now let its noise go: make $s$ a parameter and train on from
+# The last of these models has lost nearly everything. Now let its noise go: make $\sigma$ a parameter and train on from
 # the collapsed point. If the ELBO had traps, this would be one.
 
 # %%
@@ -347,7 +351,7 @@ assert SMOKE or (report.collapsed and short < 0.02)
 #
 # Each of them changes who wins the race, or forbids to lose it.
 #
-# * **KL annealing** (Bowman et al. 2016): $\beta$ from 0 up to 1. At small $\beta$ the threshold $\beta s^2$ is low, and $z$ is nearly
+# * **KL annealing** (Bowman et al. 2016): $\beta$ from 0 up to 1. At small $\beta$ the threshold $\beta \sigma^2$ is low, and $z$ is nearly
 #   free.
 # * **Cyclical annealing** (Fu et al. 2019): the same again and again.
 # * **Free bits** (Kingma et al. 2016): each dimension may spend some nats for nothing, so that it pays to spend them.
@@ -418,7 +422,7 @@ print(f"in the process that made the data, z and x share {true_information:.2f} 
 #
 # 1. Change the loadings of the AR model at the start from `0.02` to `0.3`, and train with the plain ELBO. Where on the ridge
 #    does it end, and why does nothing pull it back?
-# 2. Prove the Hessian above. Then add the weight $\beta$ to the KL and find the threshold in terms of $\beta s^2$.
+# 2. Prove the Hessian above. Then add the weight $\beta$ to the KL and find the threshold in terms of $\beta \sigma^2$.
 # 3. Forbid the decoder to see more than the number just before (keep only the first subdiagonal of $B$). Compute the
 #    best evidence that it can have without $z$, and show that now the plain ELBO uses $z$.
 # 4. Let the guide be unable to be exact: fix its scales at one half. Compute the ELBO along the ridge, with the best mean
