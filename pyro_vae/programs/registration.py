@@ -32,13 +32,20 @@ class Program(nn.Module):
                 with pyro.plate("data", len(x)):
                     ...
 
-    Frozen parameters (``requires_grad_(False)``) are left alone, and copies (``copy.deepcopy``)
-    are instances of their own.
+    Frozen parameters (``requires_grad_(False)``) are left alone, and copies (``copy.deepcopy``,
+    ``pickle``, ``torch.save``) are instances of their own.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.register_forward_pre_hook(_before)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pyro's store leaves a weak reference at each parameter that it hands out, which cannot be
+        # pickled; it is of use during one step alone, and set anew in the next.
+        for parameter in self.parameters():
+            vars(parameter).pop("unconstrained", None)
+        return self.__dict__
 
 
 def store_name(program: nn.Module) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyro
 import pytest
 import torch
 import yaml
 from cli_calls import config_of, same_state
+from pyro.infer import SVI
 
 from pyro_vae import evaluation, plots
 from pyro_vae.cli.build import build
@@ -214,3 +218,24 @@ def test_every_corruption_can_be_named(name):
     assert type(guide.corruption).__name__ == name
     assert not torch.equal(guide.corruption(x), x)
     assert torch.equal(guide.eval().corruption(x), x)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_programs_of_a_family_are_copied_and_pickled_after_steps(name):
+    words, _, _ = CASES[name]
+    built = built_from("--program", name, *words, "--limit", 40)
+    svi = SVI(*built.vae, pyro.optim.Adam({"lr": 0.01}), built.objective)
+    arguments = built.split("train")
+    svi.step(*arguments)
+    for copied in (copy.deepcopy(built.vae), pickle.loads(pickle.dumps(built.vae))):
+        elbos = []
+        for model, guide in (built.vae, copied):
+            elbos.append(evaluation.evaluate(model, guide, *built.split("test"), particles=2).elbo)
+        assert elbos[0] == elbos[1]
+        before = [p.clone() for p in built.vae.parameters()]
+        SVI(*copied, pyro.optim.Adam({"lr": 0.01}), built.objective).step(*arguments)
+        own = list(built.vae.parameters())
+        assert all(torch.equal(p, q) for p, q in zip(before, own, strict=True))
+        moved = [not torch.equal(p, q) for p, q in zip(own, copied.parameters(), strict=True)]
+        assert all(moved)
+    svi.step(*arguments)  # pickling took nothing that the next step needs
