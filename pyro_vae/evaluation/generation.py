@@ -16,6 +16,7 @@ from .inputs import parts, prepare
 from .reconstruction import observation
 from .sites import latent_site
 from .undisturbed import undisturbed
+from .unobserved import unobserved_trace
 
 
 def generate(
@@ -29,7 +30,9 @@ def generate(
 ) -> Tensor:
     r"""Ancestral samples: :math:`z \sim p(z)`, then the mean of :math:`p(x|z)`, or a draw.
 
-    The model itself runs, with its observations undone (``poutine.uncondition``).
+    The model itself runs, with its observations undone. What ``poutine.condition`` has fixed stays
+    fixed: ``generate(poutine.condition(model, data={"z": z}), x, len(z), mean=False)`` draws x for
+    each of these z.
 
     Args:
         model: any Pyro program, called as ``model(x, *others)``.
@@ -133,13 +136,10 @@ def _observe(
     """Run the model; the last of the arguments are values of these latents."""
 
     def run(*part: Tensor) -> poutine.Trace:
-        program = poutine.uncondition(model)
-        if latents:
-            given, part = part[-len(latents) :], part[: -len(latents)]
-            chosen = dict(zip(latents, given, strict=True))
-            program = poutine.condition(program, data=chosen)
+        given, part = part[len(part) - len(latents) :], part[: len(part) - len(latents)]
+        chosen = dict(zip(latents, given, strict=True))
         with told_in_one_line("model", part):
-            return poutine.trace(program).get_trace(*part)
+            return unobserved_trace(model, part, observed, chosen)
 
     with undisturbed(model, seed=seed):
         rows = capacity(run, arguments).rows(len(arguments[0]))

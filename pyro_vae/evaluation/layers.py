@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from pyro import poutine
 from torch import Tensor
 
 from pyro_vae.terms import ProgramError, Terms, site_terms
@@ -18,6 +17,7 @@ from .checks import checked_terms, count, raise_for_nan
 from .inputs import parts, prepare
 from .reconstruction import observation
 from .undisturbed import undisturbed
+from .unobserved import unobserved_trace
 
 
 def kl_per_site(
@@ -144,8 +144,7 @@ def redraw(
                 named = ", ".join(map(repr, latents)) or "none"
                 raise ProgramError(f"there is no latent site {name!r} to keep: there are {named}")
         kept = {name: terms[name].value for name in keep}
-        program = poutine.condition(poutine.uncondition(model), data=kept)
         for _ in range(count(draws, "draws")):
-            trace = poutine.trace(program).get_trace(*arguments)
+            trace = unobserved_trace(model, arguments, site, kept)
             result.append(observation(trace, not mean, site, arguments))
     return torch.stack(result)

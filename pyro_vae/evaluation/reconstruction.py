@@ -17,6 +17,7 @@ from .checks import checked_terms, raise_for_nan
 from .inputs import parts, prepare
 from .sites import mean_of, observed_site
 from .undisturbed import undisturbed
+from .unobserved import unobserved_trace
 
 
 def reconstruct(
@@ -74,8 +75,8 @@ def _reconstruct(
     terms = checked_terms(model, guide, arguments, densities=False)
     model_trace, guide_trace = terms.traces[0]
     if samples:
-        program = poutine.uncondition(poutine.replay(model, trace=guide_trace))
-        model_trace = poutine.trace(program).get_trace(*arguments)
+        program = poutine.replay(model, trace=guide_trace)
+        model_trace = unobserved_trace(program, arguments, site)
     return observation(model_trace, samples, site, arguments)
 
 

@@ -15,8 +15,8 @@ from pyro_vae.terms.kl import family
 
 def observed_site(trace: Trace, name: str | None = None) -> Any:
     """The one site of data, or the one called ``name``."""
-    variables = _random_variables(trace)
-    # In an unconditioned program only the data "were" observed; what is observed there was
+    variables = random_variables(trace)
+    # In an unobserved program only the data "were" observed; what is observed there was
     # conditioned on.
     found = [n for n, site in variables.items() if site["infer"].get("was_observed")]
     found = found or [n for n, site in variables.items() if site["is_observed"]]
@@ -25,7 +25,7 @@ def observed_site(trace: Trace, name: str | None = None) -> Any:
 
 def latent_site(trace: Trace, name: str | None = None, role: str = "guide") -> Any:
     """The one latent site of a program, or the one called ``name``."""
-    found = [n for n, site in _random_variables(trace).items() if not site["is_observed"]]
+    found = [n for n, site in random_variables(trace).items() if not site["is_observed"]]
     return trace.nodes[_choose(found, name, "latent site", role)]
 
 
@@ -39,7 +39,8 @@ def mean_of(site: Any) -> Tensor | None:
         return None
 
 
-def _random_variables(trace: Trace) -> dict[str, Any]:
+def random_variables(trace: Trace) -> dict[str, Any]:
+    """The sites of a trace that are random variables, by name."""
     # `pyro.factor`, `pyro.deterministic` and subsampling are sites too, but of no variable.
     nodes: dict[str, Any] = trace.nodes
     return {

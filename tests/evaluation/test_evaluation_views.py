@@ -8,6 +8,7 @@ import pytest
 import torch
 from catalogue import auxiliary, binary, hierarchical, ours
 from linear_gaussian_programs import known
+from pyro import poutine
 
 from pyro_vae import evaluation
 from pyro_vae.evaluation import decode, encode, generate, reconstruct
@@ -229,3 +230,34 @@ def test_labels_go_along():
     torch.testing.assert_close(decode(model, x, torch.zeros(3), y), y)
     torch.testing.assert_close(encode(guide, x, y).mean, x - y)
     assert generate(model, x, 3, y).shape == (3,)
+
+
+def test_a_latent_that_is_conditioned_on_stays_so_where_data_are_drawn():
+    x = torch.randn(5, 2)
+    z = torch.arange(10.0).reshape(5, 2)
+    fixed = poutine.condition(two_views, data={"z": z})
+
+    def no_latent(x):
+        pass
+
+    torch.testing.assert_close(generate(fixed, x, 5, site="x"), 3 * z)
+    drawn = generate(fixed, x, 5, site="x", mean=False)
+    assert not torch.equal(drawn, x) and (drawn - 3 * z).abs().max() < 5
+    drawn = reconstruct(fixed, no_latent, x, site="x", samples=True)
+    assert not torch.equal(drawn, x) and (drawn - 3 * z).abs().max() < 5
+    # Data that are conditioned on are data all the same.
+    labels = poutine.condition(fixed, data={"y": torch.zeros(5, dtype=torch.long)})
+    torch.testing.assert_close(generate(labels, x, 5), 3 * z)
+
+    def unaware(x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(3 * z, 1.0).to_event(1))
+
+    def by_handler(x):
+        return poutine.condition(unaware, data={"x": x})(x)
+
+    assert not torch.equal(generate(by_handler, x, 5, mean=False), torch.zeros(5, 2))
+    torch.testing.assert_close(decode(by_handler, x, z), 3 * z)
+    both = poutine.condition(by_handler, data={"z": z})
+    torch.testing.assert_close(generate(both, x, 5, site="x"), 3 * z)
