@@ -41,7 +41,9 @@ def evaluate(
         memory, vectorize: as in :func:`log_evidence`.
         seed: of the samples; the same seed gives the same report.
 
-    A latent shared by all examples counts once for the data set, so 1/n for each example.
+    A latent shared by all examples counts once for the data set, so 1/n for each example. Active
+    units are those of latents for each example; not of entries of x that are drawn because nobody
+    saw them, a site of the guide with ``infer={"unseen_data": True}``.
 
     Raises:
         ProgramError, ValueError: as :func:`log_evidence`.
@@ -84,7 +86,11 @@ def evaluate(
             seed=seed,
         )
         nll, nll_stderr = -evidence.mean, evidence.stderr
-    latents = [site.name for site in terms.of_kind("latent") if site.per_example]
+    latents = [
+        site.name
+        for site in terms.of_kind("latent")
+        if site.per_example and not site.site["infer"].get("unseen_data")
+    ]
     units = [active_units(guide, *arguments, site=name, seed=seed) for name in latents]
     return Report(
         *mean_and_error(elbo),

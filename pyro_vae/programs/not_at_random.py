@@ -26,9 +26,12 @@ Data*.
 
 from __future__ import annotations
 
+from typing import cast
+
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.poutine.runtime import InferDict
 from torch import Tensor, nn
 
 from pyro_vae.networks.self_masking import SelfMasking
@@ -37,6 +40,9 @@ from .missing import known, supported
 from .registration import Program
 
 __all__ = ["Guide", "Model", "SelfMasking"]
+
+#: A site of data that nobody saw: drawn as latents are, but no unit of the code.
+UNSEEN = cast(InferDict, {"unseen_data": True})
 
 
 class Model(Program):
@@ -120,5 +126,5 @@ class Guide(Program):
         (likelihood,) = self.proposal
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.posterior(seen))
-            pyro.sample("x_missing", likelihood(z, mask=~mask))
+            pyro.sample("x_missing", likelihood(z, mask=~mask), infer=UNSEEN.copy())
             return z

@@ -226,3 +226,10 @@ def test_bad_parts_are_told():
         SelfMasking(4, 4, "up")
     low = SelfMasking(1, 1, "low")(torch.tensor([-1.0, 1.0]).unsqueeze(-1))
     assert low[0] < low[1]
+
+
+def test_entries_that_nobody_saw_are_no_units_of_the_code():
+    model, guide = known_truth()
+    x = torch.randn(20, 3, dtype=torch.float64)
+    x[::2, 1] = NAN
+    assert evaluate(model, guide, x, particles=2).latent == 1  # z, and not the three of x_missing
