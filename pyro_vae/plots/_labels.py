@@ -50,7 +50,9 @@ def colouring(labels: Any, n: int) -> Colouring | None:
     return Colouring(tuple(str(kind) for kind in kinds), index)
 
 
-def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, by: Colouring | None) -> list[Line2D]:
+def scatter(
+    ax: Axes, x: np.ndarray, y: np.ndarray, by: Colouring | None, quantity: str
+) -> list[Line2D]:
     """Draw the points and return their entries of the legend."""
     from matplotlib.lines import Line2D
 
@@ -65,7 +67,7 @@ def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, by: Colouring | None) -> lis
     if not by.names:
         points = ax.scatter(x, y, s=size, c=values, cmap=_style.CONTINUOUS, linewidths=0)
         bar = ax.figure.colorbar(points, ax=ax, shrink=0.8)
-        bar.set_label("label", fontsize=_style.LABEL)
+        bar.set_label(quantity, fontsize=_style.LABEL)
         bar.ax.tick_params(labelsize=_style.TICK)
         return []
     hues = np.array(_style.CLASSES)[values % len(_style.CLASSES)]

@@ -25,6 +25,7 @@ def latent_scatter(
     prior_log_prob: Callable[[Tensor], Tensor] | None = None,
     levels: Sequence[float] = (0.5, 0.9, 0.99),
     dims: tuple[int, int] = (0, 1),
+    quantity: str = "label",
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -42,6 +43,7 @@ def latent_scatter(
             dimensions*, normalised or not; by default the standard normal's.
         levels: probabilities of the contours; ``()`` for none.
         dims: the latent dimensions drawn to the right and upwards.
+        quantity: what labels are that are a quantity, written at the colour bar.
         ax: where to draw; a new pyplot figure if None.
         title: written above.
 
@@ -74,7 +76,7 @@ def latent_scatter(
     else:
         found = _contours.circles(levels)
     ax = _style.axes(ax, (5.4, 4.4))
-    entries = _labels.scatter(ax, x, y, colouring)
+    entries = _labels.scatter(ax, x, y, colouring, quantity)
     _contours.draw(ax, found)
     _labels.legend(ax, entries, [_contours.entry("prior")] if levels else [])
     ax.set_aspect("equal")

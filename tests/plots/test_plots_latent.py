@@ -80,6 +80,8 @@ def test_a_quantity_has_a_colour_bar(labels):
     ax = plots.latent_scatter(codes(), labels)
     assert legend(ax) == ["prior"]
     assert ax.figure.axes[1].get_ylabel() == "label"
+    ax = plots.latent_scatter(codes(), labels, quantity="age (years)")
+    assert ax.figure.axes[1].get_ylabel() == "age (years)"
     points = ax.collections[0]
     where = {tuple(p): v for p, v in zip(points.get_offsets(), points.get_array(), strict=True)}
     assert where[tuple(codes()[3].double().tolist())] == float(labels[3])
