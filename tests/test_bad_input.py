@@ -129,8 +129,8 @@ TABLE = {
         "--prior Laplace does not depend on the context: leave it out",
     ),
     "an estimator that nobody heeds": (
-        "train --program clustering --objective BetaELBO",
-        "--objective BetaELBO has its own gradients, and would not heed --program.estimator enumer",
+        "train --program clustering --objective InfoELBO",
+        "--objective InfoELBO has its own gradients, and would not heed --program.estimator enumer",
     ),
     "an objective of one latent": (
         "train --program hierarchical --objective FactorELBO",
@@ -245,6 +245,22 @@ TABLE = {
         "train --objective SiteBetaELBO --objective.betas 0.5",
         "--objective.betas takes one for each site, like '{\"z1\": 0.5}', not '0.5'",
     ),
+    "no schedule": (
+        "train --objective BetaELBO --objective.beta banana",
+        "--objective.beta takes a number or a Schedule, not 'banana'; choose from ",
+    ),
+    "a schedule without a length": (
+        "train --objective BetaELBO --objective.beta Linear",
+        "Linear needs --objective.beta.length",
+    ),
+    "a misspelt option of a schedule": (
+        "train --objective BetaELBO --objective.beta Linear --objective.beta.lenth 3",
+        "--objective.beta.lenth is not an option; Linear takes --objective.beta.length, ",
+    ),
+    "a schedule's wrong number": (
+        "train --objective BetaELBO --objective.beta Linear --objective.beta.length x",
+        "--objective.beta.length takes a number, not 'x'",
+    ),
     # ranges
     "no epochs": ("train --epochs 0", "--epochs is at least 1, not 0"),
     "no batch": ("train --batch_size 0", "--batch_size is at least 1, not 0"),
@@ -290,7 +306,16 @@ TABLE = {
     "counts without a word": ("train --data counts.npy", "counts holds counts: say how they arise"),
     "vectors under convolutions": (
         f"train --data linear_gaussian {CONV}",
-        "a convolution needs images (channels, height, width), not events of shape (8,)",
+        "--encoder ConvEncoder needs images, and --program vae has vectors of 8 numbers for it: "
+        "give --encoder MLP",
+    ),
+    "an own file under convolutions": (
+        "train --data real.npy --likelihood Normal --encoder ConvEncoder",
+        "give --encoder MLP, or save the data as (n, channels, height, width)",
+    ),
+    "a part of an image under convolutions": (
+        "train --program conditional --program.given half --decoder ConvDecoder",
+        "--decoder ConvDecoder needs images, and --program conditional has vectors of 32 numbers",
     ),
     "no set to fetch": ("data fetch minst", "unknown data set 'minst'; did you mean 'mnist'?"),
     "fetch nothing": ("data fetch", "fetch what? One of digits, linear_gaussian, mnist"),

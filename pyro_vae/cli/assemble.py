@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from pyro_vae import data
 from pyro_vae.families import Family
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.networks import MLP, Network
+from pyro_vae.networks.shapes import as_shape
 from pyro_vae.posteriors import Posterior
 from pyro_vae.programs import LogJoint
 
@@ -71,6 +73,16 @@ class NamedParts:
         return None if spec is None else spec["class_path"].rpartition(".")[2]
 
     def _network(self, slot: str, inputs: Shape, outputs: Shape) -> Network:
+        kind = class_of(slot, self.config[slot])
+        seen = as_shape(inputs if slot == "encoder" else outputs)
+        if kind.images and len(seen) == 1:
+            cure = f"give --{slot} MLP"
+            if self.config["data"] not in data.names():
+                cure += ", or save the data as (n, channels, height, width)"
+            raise UsageError(
+                f"--{slot} {kind.__name__} needs images, and --program {self.program} has vectors "
+                f"of {seen[0]} numbers for it: {cure}"
+            )
         network: Network = part(slot, self.config[slot], inputs=inputs, outputs=outputs)
         return network
 

@@ -22,7 +22,7 @@ from .classes import class_count, labels_of
 from .filling import filling_error
 from .grids import ACROSS, grid
 from .known_part import known_part
-from .parts import Parts
+from .parts import Parts, beside
 from .view import Finding, View
 
 Given = Literal["label", "quadrant", "half", "three-quarters"] | Sequence[int]
@@ -75,7 +75,7 @@ class conditional(Family):
 
     def programs(self, parts: Parts) -> VAE:
         features = self.classes or self.context["train"].shape[1]
-        posterior = parts.posterior(_beside(parts.shape, features), parts.latent)
+        posterior = parts.posterior(beside(parts.shape, features), parts.latent)
         named = parts.named("prior")
         if self.forced and named is not None:
             raise ValueError(
@@ -153,10 +153,3 @@ def chosen_classes(n: int, classes: int, label: int | None) -> Tensor:
     if not 0 <= label < classes:
         raise ValueError(f"--label {label} is none of the {classes} there are, 0 to {classes - 1}")
     return torch.full((n,), label)
-
-
-def _beside(shape: tuple[int, ...], features: int) -> tuple[int, ...]:
-    """What the posterior's network takes: further channels of images, or one longer vector."""
-    if len(shape) == 3:
-        return (shape[0] + features, *shape[1:])
-    return (torch.Size(shape).numel() + features,)

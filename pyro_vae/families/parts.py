@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -51,3 +52,14 @@ class Parts(Protocol):
 
     def named(self, slot: str) -> str | None:
         """The class that was named for a part, where one was."""
+
+
+def beside(shape: tuple[int, ...], features: int) -> tuple[int, ...]:
+    """The shape of x with so many numbers beside it: more channels of images, or a longer vector.
+
+    >>> beside((1, 8, 8), 10), beside((8, 8), 10)
+    ((11, 8, 8), (74,))
+    """
+    if len(shape) == 3:
+        return (shape[0] + features, *shape[1:])
+    return (math.prod(shape) + features,)

@@ -22,7 +22,7 @@ from .conditional import chosen_classes
 from .estimator import Estimator, at_the_site
 from .given import given
 from .grids import grid
-from .parts import Parts
+from .parts import Parts, beside
 from .view import Finding, View
 
 
@@ -77,13 +77,12 @@ class semi_supervised(Family):
         return (self.told,) if split == "train" else ()
 
     def programs(self, parts: Parts) -> VAE:
-        features = torch.Size(parts.shape).numel()
         auxiliary = self.auxiliary
         if auxiliary is None:
             auxiliary = 0.1 * len(self.told) / int((self.told >= 0).sum())
         guide = Guide(
             parts.encoder(parts.shape, self.classes),
-            parts.posterior(features + self.classes, parts.latent),
+            parts.posterior(beside(parts.shape, self.classes), parts.latent),
             auxiliary=auxiliary,
             estimator=at_the_site(self.estimator),
         )

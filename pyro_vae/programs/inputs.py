@@ -40,6 +40,24 @@ def beside(x: Tensor, y: Tensor) -> Tensor:
     return torch.cat([x.flatten(1), y.flatten(1)], -1)
 
 
+def with_class(x: Tensor, y: Tensor) -> Tensor:
+    """Data x with a class y, ``(*batch, classes)``, beside them, whichever dimensions y leads with.
+
+    Images ``(n, channels, height, width)`` get a constant channel for each class; otherwise x is
+    made a vector, and both are put end to end.
+
+    >>> with_class(torch.zeros(5, 1, 28, 28), torch.ones(3, 1, 10)).shape
+    torch.Size([3, 5, 11, 28, 28])
+    >>> with_class(torch.zeros(5, 8, 8), torch.ones(3, 1, 10)).shape
+    torch.Size([3, 5, 74])
+    """
+    if x.dim() != 4:
+        return joined(x.flatten(1), y)
+    y = y[..., None, None].expand(*y.shape, *x.shape[-2:])
+    batch = torch.broadcast_shapes(x.shape[:-3], y.shape[:-3])
+    return torch.cat([part.expand(*batch, *part.shape[-3:]) for part in (x, y)], -3)
+
+
 def context(y: Tensor, like: Tensor, classes: int | None = None) -> Tensor:
     """The context as numbers: labels one-hot, anything else as it is, in the type of ``like``.
 

@@ -32,7 +32,7 @@ from pyro.poutine.runtime import InferDict
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from .inputs import joined
+from .inputs import joined, with_class
 from .labels import Label, indicators, label_problems
 from .registration import Program
 
@@ -82,7 +82,8 @@ class Guide(Program):
     Args:
         classifier: a network from x ``(batch, *event)`` to the logits of q(y|x),
             ``(batch, classes)``.
-        posterior: called with x, made a vector, and y end to end, ``(*batch, features + classes)``.
+        posterior: called with x and y in one tensor: end to end, ``(*batch, features + classes)``,
+            or y as further channels where x are images ``(channels, height, width)``.
         auxiliary: how often log q(y = label|x) of the *network* counts in training, for each
             labelled example. The bound itself teaches it by unlabelled examples alone. It adds to
             the gradient, in training mode, and nothing to the value of the bound. The paper's
@@ -123,7 +124,7 @@ class Guide(Program):
                 own, _ = indicators(label, logits.shape[-1])
                 right = log_softmax(logits, -1).where(own, 0.0).sum(-1)
                 taught("classification", self.auxiliary * right)
-            return pyro.sample("z", self.posterior(joined(x.flatten(1), y)))
+            return pyro.sample("z", self.posterior(with_class(x, y)))
 
 
 def known(logits: Tensor, label: Tensor | None) -> Tensor:

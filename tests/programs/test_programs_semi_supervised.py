@@ -11,8 +11,8 @@ from torch.distributions import kl_divergence
 
 from pyro_vae.evaluation import decode, evaluate, generate, log_evidence
 from pyro_vae.evaluation.classify import classify
-from pyro_vae.likelihoods import Normal
-from pyro_vae.networks import MLP
+from pyro_vae.likelihoods import Bernoulli, Normal
+from pyro_vae.networks import MLP, ConvEncoder
 from pyro_vae.objectives import ELBO
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.priors import Categorical, StandardNormal
@@ -173,3 +173,21 @@ def test_one_generates_by_class_and_classifies():
     found = classify(guide, x)
     torch.testing.assert_close(found, guide.classifier(x).softmax(-1).detach())
     assert joined(torch.zeros(5, 2), torch.zeros(3, 1, 4)).shape == (3, 5, 6)
+
+
+def test_images_take_the_class_as_channels_also_where_it_is_summed_over():
+    torch.manual_seed(0)
+    images, label = torch.rand(6, 1, 8, 8).round(), LABEL
+    model = semi_supervised.Model(
+        Categorical(3), StandardNormal(2), Bernoulli(MLP(3 + 2, (1, 8, 8), [6]))
+    )
+    posterior = DiagonalNormal(ConvEncoder((1 + 3, 8, 8), 4, channels=[4]))
+    guide = semi_supervised.Guide(ConvEncoder((1, 8, 8), 3, channels=[4]), posterior)
+    terms = ELBO().terms(model, guide, images, label)
+    q = terms["z"].q
+    for k in range(3):  # z given each class, of every example
+        channels = torch.zeros(6, 3, 8, 8)
+        channels[:, k] = 1.0
+        alone = posterior(torch.cat([images, channels], 1))
+        torch.testing.assert_close(q.mean[k], alone.mean)
+    assert evaluate(model, guide, images, label, particles=5).n == 6
