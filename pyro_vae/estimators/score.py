@@ -14,6 +14,7 @@ from torch.distributions import kl_divergence
 from pyro_vae.terms.passes import PARTICLES
 from pyro_vae.terms.site import common_scale, log_prob, score_parts
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weights, times
 
 from .base import Estimator
 from .discrete import GumbelSoftmax
@@ -25,7 +26,7 @@ Baseline = Callable[[str, Tensor], tuple[Tensor | float, Tensor | float]]
 
 
 def score_surrogate(
-    terms: Terms, chosen: Mapping[str, Estimator], baseline: Baseline
+    terms: Terms, chosen: Mapping[str, Estimator], baseline: Baseline, weights: Weights
 ) -> Tensor | float:
     r"""A function whose gradient is the score function's part, summed over particles and batch.
 
@@ -33,10 +34,11 @@ def score_surrogate(
 
     The signal :math:`\ell_s` of a site is the part of the bound inside its own plates: terms in
     sibling plates are independent of it, and would add only variance. It holds the scale of
-    subsampling, and the score does not, so that this scale counts once.
+    subsampling, and the score does not, so that this scale counts once; and the weights, so that
+    what is followed is the bound that is reported.
     """
     marginals = marginals_of(terms)
-    costs = [_costs(terms, i, chosen) for i in range(len(terms.traces))]
+    costs = [_costs(terms, i, chosen, weights) for i in range(len(terms.traces))]
     total: Tensor | float = 0.0
     for name in [name for name, estimator in chosen.items() if estimator.scored]:
         sites: list[Any] = [guide.nodes[name] for _, guide in terms.traces]
@@ -68,8 +70,10 @@ def unscored_log_q(terms: Terms, name: str) -> Tensor:
     return terms[name]._rows(rows)
 
 
-def _costs(terms: Terms, i: int, chosen: Mapping[str, Estimator]) -> list[tuple[Any, Tensor]]:
-    """Each site's part of the bound, scaled, in the shape of its plates, without gradient."""
+def _costs(
+    terms: Terms, i: int, chosen: Mapping[str, Estimator], weights: Weights
+) -> list[tuple[Any, Tensor]]:
+    """Each site's part of the bound, weighted, in the shape of its plates, without gradient."""
     model, guide = terms.traces[i]
     costs = []
     for name, row in terms.items():
@@ -81,7 +85,8 @@ def _costs(terms: Terms, i: int, chosen: Mapping[str, Estimator]) -> list[tuple[
         else:
             cost = 0.0 if p is None else log_prob(p) * common_scale(p)
             cost = cost if q is None else cost - log_prob(q) * common_scale(q)
-        costs.append((q if p is None else p, torch.as_tensor(cost).detach()))
+        cost = times(weights.get(name, 1.0), torch.as_tensor(cost).detach())
+        costs.append((q if p is None else p, cost))
     return costs
 
 

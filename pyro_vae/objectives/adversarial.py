@@ -12,10 +12,10 @@ from pyro_vae.terms.kl import KL
 from pyro_vae.terms.latents import check_prior_is_fixed, posterior_draws, prior_draws
 from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weight
 
 from .argument_checks import check_not_negative
 from .critic import CriticELBO
-from .weighted import Weight
 
 
 class AdversarialELBO(CriticELBO):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
+from pyro_vae.estimators.base import Estimator
 from pyro_vae.schedules import Schedule
 from pyro_vae.terms.kl import KL
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import each
 
-from .argument_checks import check_mode, check_not_negative
-from .base import Objective
-from .weighted import observed_weight, weighted_bound
+from .argument_checks import check_not_negative
+from .weighted import WeightedELBO
 
 
-class BetaELBO(Objective):
+class BetaELBO(WeightedELBO):
     r"""The evidence lower bound with a weight on its KL.
 
     .. math:: \mathbb E_{q(z|x)}[\log p(x|z)] - \beta\, \mathrm{KL}(q(z|x) \,\|\, p(z))
@@ -31,6 +34,7 @@ class BetaELBO(Objective):
         kl: how the KL is taken, see :class:`ELBO`.
         particles: samples of the guide for each example.
         vectorize: draw them in one pass.
+        estimator: how gradients go through the guide's samples, see :class:`ELBO`.
 
     Raises ``ValueError`` for a weight below 0 (of a schedule: at its start).
 
@@ -55,11 +59,11 @@ class BetaELBO(Objective):
         kl: KL = "auto",
         particles: int = 1,
         vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
     ) -> None:
-        super().__init__(particles, vectorize)
-        self.kl = check_mode(kl)
+        super().__init__(kl, particles, vectorize, estimator)
         self.add_weight("beta", beta)
         check_not_negative("beta", self.beta)
 
     def bound(self, terms: Terms) -> Tensor:
-        return weighted_bound(terms, self.kl, observed_weight(1.0, self.beta))
+        return self.weighted(terms, each(terms, latent=self.beta))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from pyro_vae.estimators.base import Estimator
 from pyro_vae.schedules import Schedule
 from pyro_vae.terms.counts import counted
-from pyro_vae.terms.kl import KL
+from pyro_vae.terms.kl import KL, kl_term
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import each
 
-from .argument_checks import check_mode, check_not_negative
-from .base import Objective
-from .weighted import observed_weight, total_kl, weighted_bound
+from .argument_checks import check_not_negative
+from .weighted import WeightedELBO
 
 
-class CapacityELBO(Objective):
+class CapacityELBO(WeightedELBO):
     r"""Reconstruction, with the KL held at a capacity that is raised in training.
 
     .. math:: \mathbb E_{q(z|x)}[\log p(x|z)]
@@ -35,7 +38,7 @@ class CapacityELBO(Objective):
         gamma: the weight, at least 0, or a schedule of it; the paper's is 1000.
         capacity: C in nats per example, at least 0, or a schedule such as
             ``Linear(100_000, 0.0, 25.0)``.
-        kl, particles, vectorize: see :class:`ELBO`.
+        kl, particles, vectorize, estimator: see :class:`ELBO`.
 
     Raises ``ValueError`` for a number below 0 (of a schedule: at its start).
 
@@ -64,16 +67,25 @@ class CapacityELBO(Objective):
         kl: KL = "auto",
         particles: int = 1,
         vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
     ) -> None:
-        super().__init__(particles, vectorize)
-        self.kl = check_mode(kl)
+        super().__init__(kl, particles, vectorize, estimator)
         for name, value in (("gamma", gamma), ("capacity", capacity)):
             self.add_weight(name, value)
             check_not_negative(name, getattr(self, name))
 
     def bound(self, terms: Terms) -> Tensor:
         examples = counted(terms)
-        side = self.gamma * torch.sign(total_kl(terms, self.kl) / examples - self.capacity)
+        side = self.gamma * torch.sign(self._kl(terms) / examples - self.capacity)
         # |KL - C| is side * (KL - C), and so is its gradient.
-        plain = weighted_bound(terms, self.kl, observed_weight(1.0, side))
+        plain = self.weighted(terms, each(terms, latent=side))
         return plain + (side * self.capacity * examples).to(plain.dtype)
+
+    def _kl(self, terms: Terms) -> Tensor:
+        """The KL of all sites of the guide, summed over the batch and scaled; no gradient."""
+        closed = self.closed(terms)
+        total: Tensor | float = 0.0
+        for site in terms.of_kind("latent", "auxiliary"):
+            rows = kl_term(site, site.name in closed).detach()
+            total = total + site.scale_q * rows.sum() / terms.particles
+        return torch.as_tensor(total)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from pyro_vae.estimators.base import Estimator, Pathwise
 from pyro_vae.schedules import Schedule
 from pyro_vae.terms.counts import batch_size, check_scale
 from pyro_vae.terms.errors import ProgramError
 from pyro_vae.terms.factors import factors
-from pyro_vae.terms.kl import KL, analytic_sites, kl_term
+from pyro_vae.terms.kl import KL, kl_term
 from pyro_vae.terms.latents import latent_site, records
 from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
 
-from .argument_checks import check_mode, check_not_negative, check_word
-from .base import Objective
-from .weighted import weighted_bound
+from .argument_checks import check_not_negative, check_word
+from .weighted import WeightedELBO
 
 Per = Literal["dimension", "site"]
 
 
-class FreeBits(Objective):
+class FreeBits(WeightedELBO):
     r"""The ELBO, in which each group of latents may spend some nats for nothing.
 
     .. math:: \mathbb E_{q(z|x)}[\log p(x|z)] - \sum_j
@@ -43,7 +44,8 @@ class FreeBits(Objective):
         per: ``"dimension"`` for each latent dimension, where p and q are products over these (in
             closed form, or from log q - log p of each), or ``"site"``.
         site: the latent that has free bits; ``None`` for each of them.
-        kl, particles, vectorize: see :class:`ELBO`.
+        kl, particles, vectorize, estimator: see :class:`ELBO`; ``"dimension"`` needs the pathwise
+            one at every site.
 
     Raises :class:`~pyro_vae.terms.ProgramError` for a site that all examples share, and with
     ``"dimension"`` for one that does not factorise or is not reparameterised; ``ValueError`` for
@@ -75,35 +77,37 @@ class FreeBits(Objective):
         kl: KL = "auto",
         particles: int = 1,
         vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
     ) -> None:
-        super().__init__(particles, vectorize)
-        self.kl = check_mode(kl)
+        super().__init__(kl, particles, vectorize, estimator)
         self.per = check_word("per", per, ("dimension", "site"))
         self.site = site
+        self.takes_estimators = per == "site"
         self.add_weight("nats", nats)
         check_not_negative("nats", self.nats)
 
     def bound(self, terms: Terms) -> Tensor:
-        analytic = analytic_sites(terms, self.kl)
+        closed = self.closed(terms)
         spent: Tensor | float = 0.0
         weights: dict[str, float | Tensor] = {}
         for site in self._sites(terms):
             count = site.scale_q * batch_size(terms)
             if self.per == "dimension":
-                each = self._dimensions(terms, site, site.name in analytic).mean((0, 1))
+                each = self._dimensions(terms, site, site.name in closed).mean((0, 1))
                 spent = spent + count * torch.maximum(each, self.nats.to(each.dtype)).sum()
                 weights[site.name] = 0.0
             else:
-                mean = kl_term(site, site.name in analytic).detach().mean()
+                mean = kl_term(site, site.name in closed).detach().mean()
                 above = (mean > self.nats).to(mean.dtype)
                 spent = spent + count * (1.0 - above) * self.nats.to(mean.dtype)
                 weights[site.name] = above
-        plain = weighted_bound(terms, self.kl, lambda site: weights.get(site.name, 1.0))
-        return plain - spent
+        return self.weighted(terms, weights) - spent
 
     def _sites(self, terms: Terms) -> list[SiteTerm]:
         if self.site is not None and self.per == "dimension":
-            return [latent_site(terms, self.site, "FreeBits")]
+            site = latent_site(terms, self.site, "FreeBits")
+            self._check_pathwise(terms)
+            return [site]
         latents = terms.of_kind("latent")
         names = [site.name for site in latents]
         if self.site is not None and self.site not in names:
@@ -120,7 +124,17 @@ class FreeBits(Objective):
                 )
             if self.per == "dimension":
                 latent_site(terms, site.name, "FreeBits")
+        if self.per == "dimension":
+            self._check_pathwise(terms)
         return chosen
+
+    def _check_pathwise(self, terms: Terms) -> None:
+        for name, estimator in self.choice.of(terms).items():
+            if type(estimator) is not Pathwise:
+                raise ProgramError(
+                    f"site {name!r} takes estimator {estimator.name!r}, and free bits for each "
+                    "dimension need 'pathwise' at every site: FreeBits(per='site') takes others"
+                )
 
     def _dimensions(self, terms: Terms, site: SiteTerm, analytic: bool) -> Tensor:
         """The KL of each latent dimension, ``(particles, batch, latent)``."""

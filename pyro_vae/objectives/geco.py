@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from pyro_vae.estimators.base import Estimator
 from pyro_vae.schedules import Schedule
 from pyro_vae.terms.counts import counted
 from pyro_vae.terms.kl import KL
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import each
 
-from .argument_checks import check_mode, check_positive
-from .base import Objective
-from .weighted import observed_weight, weighted_bound
+from .argument_checks import check_positive
+from .weighted import WeightedELBO
 
 
-class GECO(Objective):
+class GECO(WeightedELBO):
     r"""The least KL under a constraint on reconstruction, by a multiplier that finds itself.
 
     .. math:: \min \mathrm{KL}(q(z|x) \,\|\, p(z)) \quad\text{where}\quad
@@ -39,7 +42,7 @@ class GECO(Objective):
         rate: :math:`\rho`, how fast the multiplier moves.
         decay: of the moving average, in [0, 1).
         multiplier: :math:`\lambda` at the start.
-        kl, particles, vectorize: see :class:`ELBO`.
+        kl, particles, vectorize, estimator: see :class:`ELBO`.
 
     The multiplier and the moving average change where gradients are on, once for each call of
     ``bound``, and are part of ``state_dict()``. They go on moving where a learning rate has fallen
@@ -76,9 +79,9 @@ class GECO(Objective):
         kl: KL = "auto",
         particles: int = 1,
         vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
     ) -> None:
-        super().__init__(particles, vectorize)
-        self.kl = check_mode(kl)
+        super().__init__(kl, particles, vectorize, estimator)
         check_positive("rate", rate)
         check_positive("multiplier", multiplier)
         if not 0.0 <= decay < 1.0:
@@ -98,7 +101,7 @@ class GECO(Objective):
     def bound(self, terms: Terms) -> Tensor:
         examples = counted(terms)
         multiplier = self.multiplier.clone()  # what autograd keeps must not change below
-        plain = weighted_bound(terms, self.kl, observed_weight(multiplier, 1.0))
+        plain = self.weighted(terms, each(terms, observed=multiplier))
         if torch.is_grad_enabled():
             self._follow(_reconstruction(terms) / examples)
         return plain + (multiplier * self.tolerance * examples).to(plain.dtype)

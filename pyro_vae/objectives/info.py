@@ -9,11 +9,11 @@ from pyro_vae.terms.kl import KL
 from pyro_vae.terms.latents import posterior_draws, prior_draws
 from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weight
 
 from .kernels import RBF, Kernel
 from .mmd import mmd
 from .regularised import RegularisedELBO
-from .weighted import Weight
 
 
 class InfoELBO(RegularisedELBO):

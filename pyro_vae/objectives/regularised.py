@@ -6,16 +6,17 @@ from abc import abstractmethod
 
 from torch import Tensor
 
+from pyro_vae.estimators.estimate import elbo_value
 from pyro_vae.terms.counts import batch_size, check_scale
 from pyro_vae.terms.errors import ProgramError
-from pyro_vae.terms.kl import KL
+from pyro_vae.terms.kl import KL, analytic_sites
 from pyro_vae.terms.latents import latent_site
 from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weight
 
 from .argument_checks import check_mode
 from .base import Objective
-from .weighted import Weight, weighted_bound
 
 
 class RegularisedELBO(Objective):
@@ -60,8 +61,10 @@ class RegularisedELBO(Objective):
 
     def bound(self, terms: Terms) -> Tensor:
         site = self.latent(terms)
-        weight = self.kl_weight()
-        plain = weighted_bound(terms, self.kl, lambda s: weight if s.name == site.name else 1.0)
+        for each in terms.values():
+            check_scale(each)
+        # All samples are reparameterised (`latent_site`), so the value has the gradient.
+        plain = elbo_value(terms, analytic_sites(terms, self.kl), {site.name: self.kl_weight()})
         return plain - site.scale_q * batch_size(terms) * self.penalty(terms, site).to(plain.dtype)
 
     def latent(self, terms: Terms) -> SiteTerm:

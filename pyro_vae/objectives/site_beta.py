@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
+from pyro_vae.estimators.base import Estimator
 from pyro_vae.schedules import Schedule
 from pyro_vae.terms.errors import ProgramError
 from pyro_vae.terms.kl import KL
-from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
 
-from .argument_checks import check_mode, check_not_negative
-from .base import Objective
-from .weighted import Weight, weighted_bound
+from .argument_checks import check_not_negative
+from .weighted import WeightedELBO
 
 
-class SiteBetaELBO(Objective):
+class SiteBetaELBO(WeightedELBO):
     r"""The evidence lower bound with a weight on the KL of each latent that is named.
 
     .. math:: \mathbb E_q[\log p(x|z)] - \sum_l \beta_l\, \mathrm{KL}_l, \qquad
@@ -32,6 +33,7 @@ class SiteBetaELBO(Objective):
         kl: how the KL is taken, see :class:`ELBO`.
         particles: samples of the guide for each example.
         vectorize: draw them in one pass.
+        estimator: how gradients go through the guide's samples, see :class:`ELBO`.
 
     Raises ``ValueError`` for a weight below 0 (of a schedule: at its start) or no name at all, and
     :class:`~pyro_vae.terms.ProgramError` for a name that is no latent site.
@@ -57,9 +59,9 @@ class SiteBetaELBO(Objective):
         kl: KL = "auto",
         particles: int = 1,
         vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
     ) -> None:
-        super().__init__(particles, vectorize)
-        self.kl = check_mode(kl)
+        super().__init__(kl, particles, vectorize, estimator)
         if not betas:
             raise ValueError("betas is empty: name the latents that have a weight, {'z2': 0.5}")
         self.sites = tuple(betas)
@@ -75,10 +77,7 @@ class SiteBetaELBO(Objective):
                     f"SiteBetaELBO has a weight for {name!r}, and there is no such latent site; "
                     f"there are: {', '.join(map(repr, latents)) or 'none'}"
                 )
-        return weighted_bound(terms, self.kl, self._weight)
-
-    def _weight(self, site: SiteTerm) -> Weight:
-        return getattr(self, self._name(site.name)) if site.name in self.sites else 1.0
+        return self.weighted(terms, {name: getattr(self, self._name(name)) for name in self.sites})
 
     @staticmethod
     def _name(site: str) -> str:

@@ -16,10 +16,10 @@ from pyro_vae.terms.kl import KL
 from pyro_vae.terms.latents import records
 from pyro_vae.terms.site import SiteTerm
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weight
 
 from .argument_checks import check_not_negative, check_word
 from .regularised import RegularisedELBO
-from .weighted import Weight
 
 Sampling = Literal["stratified", "weighted"]
 

@@ -1,114 +1,135 @@
-"""The ELBO with a weight on each site, whose gradient is that of the weighted bound."""
+"""The ELBO with a weight on each site, and the gradient that each site's estimator gives it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro.distributions.util import is_identically_zero
-from pyro.infer.util import MultiFrameTensor
 from torch import Tensor
 
+from pyro_vae.estimators.base import Estimator, Score
+from pyro_vae.estimators.choice import Choice
+from pyro_vae.estimators.discrete import GumbelSoftmax
+from pyro_vae.estimators.enumeration import EnumeratedTerms
+from pyro_vae.estimators.estimate import closed_sites, elbo_estimate, elbo_value
+from pyro_vae.estimators.sampling import Drawing, Unplaced, draw, in_one_line
+from pyro_vae.estimators.site_baselines import Baselines
+from pyro_vae.schedules import as_schedule
 from pyro_vae.terms.counts import check_scale
-from pyro_vae.terms.kl import KL, analytic_sites, kl_term
-from pyro_vae.terms.site import SiteTerm, common_scale, log_prob, score_parts
+from pyro_vae.terms.kl import KL
+from pyro_vae.terms.passes import Call, Program, run
 from pyro_vae.terms.table import Terms
+from pyro_vae.terms.weights import Weights
 
-Weight = float | Tensor
+from .argument_checks import check_mode
+from .base import Objective
 
 
-def weighted_bound(terms: Terms, kl: KL, weight: Callable[[SiteTerm], Weight]) -> Tensor:
-    r"""The ELBO in which each site's term counts as often as its weight says.
+class WeightedELBO(Objective):
+    r"""The ELBO with a weight on each site: what the objectives have in common that are one.
 
     .. math:: \sum_{\text{observed}} w_s \log p_s
         - \sum_{\text{latent, auxiliary}} w_s \mathrm{KL}_s
 
-    Summed over the batch and scaled, averaged over particles. A weight stands once, before the
-    KL, whether that is taken in closed form or sampled, and in the score function's cost where a
-    site is not reparameterised. Weights have no dimensions, and no gradient is taken of them. The
-    number 0 leaves a term out; a tensor that is 0 multiplies it.
+    A weight stands once, before the KL, whether that is taken in closed form or sampled, and in the
+    score function's cost where a site needs it: each estimator follows the bound that is reported.
 
-    Raises :class:`ProgramError` where a latent's log p and log q are scaled differently: such a KL
-    has no one weight.
+    To add one: return ``self.weighted(terms, weights)`` from ``bound``, and what comes beside it.
+
+    Args:
+        kl, particles, vectorize, estimator: see :class:`ELBO`.
     """
-    sites = list(terms.values())
-    weights = {site.name: weight(site) for site in sites}
-    analytic = analytic_sites(terms, kl)
-    value: Tensor | float = 0.0
-    followed: Tensor | float = 0.0  # what autograd sees where it is not the value
-    for site in sites:
-        check_scale(site)
-        w = weights[site.name]
-        if isinstance(w, float) and w == 0.0:
-            continue
-        if site.name in analytic:
-            value = value - _times(w, site.scale_q * kl_term(site, analytic=True).sum())
-            continue
-        if site.log_p is not None:
-            value = value + _times(w, site.scale_p * site.log_p.sum())
-        if site.log_q is not None and site.entropy is not None:
-            value = value - _times(w, site.scale_q * site.log_q.sum())
-            if site.entropy is not site.log_q:
-                rest = site.scale_q * (site.log_q - site.entropy).sum()
-                followed = followed + _times(w, rest)
-    total = torch.as_tensor(value) / terms.particles
-    if all(site.reparameterized for site in terms.of_kind("latent", "auxiliary")):
-        return total
-    surrogate = (followed + weighted_score_function(terms, weights)) / terms.particles
-    return total + (surrogate - surrogate.detach())
 
+    takes_estimators = True
 
-def weighted_score_function(terms: Terms, weights: Mapping[str, Weight]) -> Tensor:
-    """The score-function surrogate of the weighted bound.
+    def __init__(
+        self,
+        kl: KL = "auto",
+        particles: int = 1,
+        vectorize: bool = True,
+        estimator: str | Estimator | Mapping[str, str | Estimator] | None = None,
+    ) -> None:
+        super().__init__(particles, vectorize)
+        self.kl = check_mode(kl)
+        self.estimator = estimator
+        self.choice = Choice(estimator, particles)
+        self.baselines = Baselines()
+        self._enumerates = False
+        self._notes: list[str] = []
+        if isinstance(self.choice.everywhere, GumbelSoftmax):
+            self.add_weight("temperature", self.choice.everywhere.temperature)
 
-    As in the ELBO, the score of a site is multiplied by the terms inside its own plates; here
-    each of them with its weight, so that what is followed is the bound that is reported.
-    """
-    total: Tensor | float = 0.0
-    for model_trace, guide_trace in terms.traces:
-        scores = [
-            (site, score_parts(site).score_function)
-            for site in guide_trace.nodes.values()
-            if site["type"] == "sample" and not site["fn"].has_rsample  # type: ignore[attr-defined]
-        ]
-        cost = MultiFrameTensor()
-        for name, row in terms.items():
-            guide_site = None if row.kind == "observed" else guide_trace.nodes.get(name)
-            site, term = _term(model_trace.nodes.get(name), guide_site)
-            frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-            cost.add((frames, _times(weights[name], term.detach())))
-        for site, score in scores:
-            if not is_identically_zero(score):
-                total = total + (cost.sum_to(site["cond_indep_stack"]) * score).sum()
-    return torch.as_tensor(total)
+    def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
+        """The term table, each site drawn as its estimator needs it."""
+        call = Call(model, guide, args, kwargs)
+        if not self._enumerates:
+            try:
+                with in_one_line(), Drawing(self.choice, self._temperature):
+                    traces = run(*call, self.particles, self.vectorize)
+                return Terms(traces, self.particles, call)
+            except Unplaced:
+                self._enumerates = True
+        return self._drawn(call)
 
+    def prepare(self, terms: Terms) -> None:
+        """Make the baselines that learn."""
+        chosen = self.choice.of(terms)
+        self.baselines.prepare(terms, chosen)
+        notes = self.choice.notes(terms)
+        if notes != self._notes:
+            self._notes = notes
 
-def observed_weight(value: Weight, latent: Weight) -> Callable[[SiteTerm], Weight]:
-    """One weight for what is observed, another for every KL."""
-    return lambda site: value if site.kind == "observed" else latent
+    def weighted(self, terms: Terms, weights: Weights) -> Tensor:
+        """The weighted ELBO, summed over the batch: a scalar with the estimators' gradient.
 
+        Sites that are not named in ``weights`` count once. Raises
+        :class:`~pyro_vae.terms.ProgramError` where there are weights and the model and the guide
+        scale a latent differently: its KL has no one weight.
+        """
+        for site in terms.values() if weights else ():
+            check_scale(site)
+        self.prepare(terms)
+        chosen = self.choice.of(terms)
+        closed = closed_sites(terms, chosen, self.kl)
+        if not torch.is_grad_enabled():
+            return elbo_value(terms, closed, weights)
+        baseline = self.baselines.of(terms, chosen)
+        if not any(type(estimator) is GumbelSoftmax for estimator in chosen.values()):
+            return elbo_estimate(terms, closed, chosen, baseline, weights)
+        drawn = self._drawn(terms.call, relaxed=True)
+        relaxed = elbo_estimate(drawn, closed, chosen, baseline, weights)
+        return elbo_value(terms, closed, weights).detach() + (relaxed - relaxed.detach())
 
-def total_kl(terms: Terms, kl: KL) -> Tensor:
-    """The KL of all latent and auxiliary sites, summed over the batch and scaled; no gradient."""
-    analytic = analytic_sites(terms, kl)
-    total: Tensor | float = 0.0
-    for site in terms.of_kind("latent", "auxiliary"):
-        rows = kl_term(site, site.name in analytic).detach()
-        total = total + site.scale_q * rows.sum() / terms.particles
-    return torch.as_tensor(total)
+    def closed(self, terms: Terms) -> set[str]:
+        return closed_sites(terms, self.choice.of(terms), self.kl)
 
+    def labels(self, terms: Terms) -> dict[str, str]:
+        chosen = self.choice.of(terms)
+        return {
+            name: "score function" if type(estimator) is Score else estimator.name
+            for name, estimator in chosen.items()
+        }
 
-def _term(model_site: Any, guide_site: Any) -> tuple[Any, Tensor]:
-    """A site, and its log p - log q in the shape of its plates, scaled."""
-    term: Tensor | float = 0.0
-    if model_site is not None:
-        term = log_prob(model_site) * common_scale(model_site)
-    if guide_site is not None:
-        term = term - log_prob(guide_site) * common_scale(guide_site)
-    return (guide_site if model_site is None else model_site), torch.as_tensor(term)
+    def notes(self) -> list[str]:
+        """Which estimator each site of the programs met has, where it is not the default."""
+        return self._notes
 
+    def _drawn(self, call: Call, relaxed: bool = False) -> Terms:
+        def drawing(dim: int) -> Drawing:
+            return Drawing(self.choice, self._temperature, dim, relaxed)
 
-def _times(weight: Weight, term: Tensor) -> Tensor:
-    """A double without dimensions would make a single one without dimensions double."""
-    return term * (weight.to(term.dtype) if isinstance(weight, Tensor) else weight)
+        traces = draw(call, self.particles, self.vectorize, drawing, checked=not relaxed)
+        return EnumeratedTerms(traces, self.particles, call)
+
+    def _temperature(self, name: str, estimator: GumbelSoftmax) -> float | Tensor:
+        weight = "temperature"
+        if estimator is not self.choice.everywhere:
+            schedule = as_schedule(estimator.temperature, weight)
+            if not schedule.moves:
+                return schedule(0)
+            weight = f"temperature_{name.replace('.', '_')}"
+            if weight not in self.schedules:
+                self.add_weight(weight, schedule)
+        value: Tensor = getattr(self, weight)
+        return value

@@ -304,25 +304,6 @@ def test_a_single_precision_program_stays_single():
         assert loss.dtype == torch.float32 and loss.dim() == 0
 
 
-@pytest.mark.parametrize(
-    ("asked", "refused"), [("score", False), ("enumerate", True), ("pathwise", True)]
-)
-def test_an_estimator_that_a_site_asks_for_is_not_ignored(asked, refused):
-    case = Switch()
-
-    def guide(x):
-        with pyro.poutine.infer_config(
-            config_fn=lambda site: {"estimator": asked} if site["name"] == "b" else {}
-        ):
-            case.guide(x)
-
-    if not refused:
-        BetaELBO(2.0).loss(case.model, guide, case.x)
-        return
-    with pytest.raises(ProgramError, match=f"'b' asks for estimator '{asked}'.* has 'score'"):
-        BetaELBO(2.0).loss(case.model, guide, case.x)
-
-
 def test_without_a_plate_there_is_no_mean():
     def program(x):
         pyro.sample("z", normal())

@@ -33,6 +33,7 @@ OBJECTIVES = {
     "beta": lambda: BetaELBO(Linear(5)),
     "stl": lambda: ELBO(kl="sampled", estimator="stl"),
     "learned": lambda: ELBO(kl="sampled", particles=2, estimator="learned"),
+    "beta-stl": lambda: BetaELBO(Linear(5), kl="sampled", estimator="stl"),
     "capacity": CapacityELBO,
     "free-bits": FreeBits,
     "geco": lambda: GECO(3.0),
