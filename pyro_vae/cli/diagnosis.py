@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from .errors import UsageError, did_you_mean
-from .hints import in_words
+from .hints import in_words, named_class
 from .part_checks import check_option, check_part, check_value, slot_of
 from .parts import SLOTS, find_class, known_parts, options_of
 from .yaml_file import read_yaml
@@ -104,12 +104,16 @@ class Diagnosis:
         option = check_option(path, self.chosen.get(path), name, shown)
         self.given.add(f"{path}.{name}")
         slot = slot_of(option.hint)
-        if dot and slot:
+        within = f"{path}.{name}"
+        if dot and (slot or within in self.chosen):
             self._part_option(f"{path}.{name}", rest, value, shown, typed)
         elif slot and value is not None:
             self._part(f"{path}.{name}", slot, value, shown)
         elif not (dot and get_origin(option.hint) is dict):  # one of several, by its name
             check_value(option.hint, value, shown, typed)
+            kind = named_class(option.hint, value)
+            if kind is not None:
+                self.chosen[within] = kind
 
     def _complete(self) -> None:
         for slot, kind in self.chosen.items():

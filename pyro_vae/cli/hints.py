@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import types
 from argparse import ArgumentError
@@ -46,7 +48,9 @@ def refusal(option: str, hint: Any, value: Any) -> str:
     shown = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     if get_origin(hint) is Literal:
         return f"{option}: {shown} is not one of {', '.join(map(str, get_args(hint)))}"
-    return f"{option} takes {in_words(hint)}, not {shown}"
+    known = [k.__name__ for base in _classes(hint) for k in _below(base) if _public(k)]
+    listed = f"; choose from {', '.join(known)}" if known and get_origin(hint) in _UNIONS else ""
+    return f"{option} takes {in_words(hint)}, not {shown}{listed}"
 
 
 def adapt(hint: Any, value: Any, typed: bool) -> Any:
@@ -59,6 +63,8 @@ def adapt(hint: Any, value: Any, typed: bool) -> Any:
     (5, '5')
     """
     if not is_plain(hint):
+        if isinstance(value, str) and not _may_stand(hint, value):
+            raise Misfit(value)
         return value
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
@@ -68,6 +74,45 @@ def adapt(hint: Any, value: Any, typed: bool) -> Any:
         return parser.parse_object({"value": value}).value
     except ArgumentError as error:
         raise Misfit(str(error)) from error
+
+
+def named_class(hint: Any, value: Any) -> type | None:
+    """The class of which an option takes an object, by its name.
+
+    >>> from pyro_vae.schedules import Linear, Schedule
+    >>> named_class(float | Schedule, "Linear") is Linear, named_class(float | Schedule, "2")
+    (True, None)
+    """
+    kinds = [kind for base in _classes(hint) for kind in _below(base)]
+    return next((kind for kind in kinds if kind.__name__ == value), None)
+
+
+def _may_stand(hint: Any, value: str) -> bool:
+    """Whether a word may be one of what an option takes that takes more than plain values."""
+    if get_origin(hint) not in _UNIONS or not _classes(hint) or "." in value or value[:1] == "{":
+        return True
+    for part in filter(is_plain, get_args(hint)):
+        try:
+            adapt(part, value, typed=True)
+            return True
+        except Misfit:
+            continue
+    others = [part for part in get_args(hint) if not is_plain(part)]
+    return len(others) > len(_classes(hint)) or named_class(hint, value) is not None
+
+
+def _classes(hint: Any) -> list[type]:
+    return [k for k in get_args(hint) if isinstance(k, type) and not is_plain(k)]
+
+
+def _public(kind: type) -> bool:
+    package = importlib.import_module(kind.__module__.rpartition(".")[0] or kind.__module__)
+    return not inspect.isabstract(kind) and kind.__name__ in getattr(package, "__all__", ())
+
+
+def _below(kind: type) -> list[type]:
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(found for child in below for found in _below(child))]
 
 
 def is_plain(hint: Any) -> bool:
