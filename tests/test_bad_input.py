@@ -105,12 +105,13 @@ TABLE = {
         "--posterior Laplace cannot stand in a ladder, which multiplies diagonal normals: leave it",
     ),
     "a posterior of one latent": (
-        "train --program conditional --posterior SemiAmortized",
-        "--posterior SemiAmortized needs the model's joint density of one z, and --program conditi",
+        "train --program residual --posterior SemiAmortized",
+        "--posterior SemiAmortized uses the model's joint density of one z, and --program residual "
+        "has none such: it has a latent in each layer; choose from DiagonalNormal",
     ),
     "a prior of x alone": (
-        "train --program missing --prior VampPrior",
-        "--prior VampPrior needs a posterior that sees x alone, and --program missing has none: ch",
+        "train --program hierarchical --prior VampPrior",
+        "--prior VampPrior is made of posteriors q(z|x), and --program hierarchical has none such",
     ),
     "a prior without clusters": (
         "train --program clustering --prior Laplace",

@@ -27,6 +27,7 @@ class NamedParts:
 
     def __init__(self, config: Mapping[str, Any], family: Family, shape: tuple[int, ...]) -> None:
         self.config = config
+        self.family = family
         self.program = type(family).__name__
         self.shape = shape
         self.latent: int = config["latent"]
@@ -53,14 +54,14 @@ class NamedParts:
         self, network: Network, latent: int, log_joint: LogJoint | None = None
     ) -> Posterior:
         if log_joint is None:
-            self._refuse("posterior", "log_joint", "the model's joint density of one z")
+            self._refuse("posterior", "log_joint", "uses the model's joint density of one z")
         options = {"latent": latent, "log_joint": log_joint}
         found: Posterior = part("posterior", self.config["posterior"], network=network, **options)
         return found
 
     def prior(self, latent: int, posterior: nn.Module | None = None, **options: Any) -> Any:
         if posterior is None:
-            self._refuse("prior", "posterior", "a posterior that sees x alone")
+            self._refuse("prior", "posterior", "is made of posteriors q(z|x)")
         return part("prior", self.config["prior"], latent=latent, posterior=posterior, **options)
 
     def likelihood(self, inputs: Shape) -> Likelihood:
@@ -99,8 +100,8 @@ class NamedParts:
         if asks in asked(kind):
             others = [name for name, one in known_parts(slot).items() if asks not in asked(one)]
             raise UsageError(
-                f"--{slot} {kind.__name__} needs {what}, and --program {self.program} has none: "
-                f"choose from {', '.join(others)}"
+                f"--{slot} {kind.__name__} {what}, and --program {self.program} has none such: "
+                f"{self.family.withheld[asks]}; choose from {', '.join(others)}"
             )
 
 

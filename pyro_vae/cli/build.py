@@ -112,19 +112,19 @@ def build(config: Mapping[str, Any]) -> Built:
         # So that the run can be opened from any folder.
         config["data"] = str(Path(config["data"]).resolve())
     dataset, image = _data(config, family)
-    default_prior = family.default_prior()
+    default_prior = family.default_prior(config["posterior"]["class_path"].rpartition(".")[2])
     if config["prior"] is None and default_prior is not None:
         name, init_args = default_prior
         path = import_path(known_parts("prior")[name])
         config["prior"] = {"class_path": path, **({"init_args": init_args} if init_args else {})}
     with untouched_randomness(config["seed"]):
         shape = tuple(dataset.event_shape)
+        others = {name: family.others(dataset, name, config["seed"]) for name in SPLITS}
         programs = family.programs(NamedParts(config, family, shape))
-        family.begin(programs, dataset.train)
+        family.begin(programs, dataset.train, *others["train"])
         objective: Objective = part("objective", config["objective"])
         _refuse_unheeded(family, objective)
         strategy = part("strategy", config["strategy"])
-    others = {name: family.others(dataset, name, config["seed"]) for name in SPLITS}
     return Built(config, dataset, others, family, programs, objective, strategy, image)
 
 

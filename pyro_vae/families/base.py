@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -36,12 +36,15 @@ class Family(ABC):
         latent: the one latent site of which there are pictures by dimension; ``None`` for several.
         gaps: whether entries of the data may be missing, nan.
         redrawn: whether grey pixels may become coins afresh in each mini-batch.
+        withheld: what this family cannot give to the parts that ask for it, and why:
+            ``"log_joint"``, the model's joint density of one z, and ``"posterior"``, q(z|x).
     """
 
     unused: ClassVar[dict[str, str]] = {}
     latent: ClassVar[str | None] = "z"
     gaps: ClassVar[bool] = False
     redrawn: ClassVar[bool] = True
+    withheld: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def programs(self, parts: Parts) -> VAE:
@@ -55,8 +58,11 @@ class Family(ABC):
         """
         return dataset
 
-    def default_prior(self) -> Spec | None:
-        """The prior where none is named; ``None`` where the family has its own."""
+    def default_prior(self, posterior: str) -> Spec | None:
+        """The prior where none is named; ``None`` where the family has its own.
+
+        ``posterior`` is the name of the class that stands as q(z|x).
+        """
         return None if "prior" in self.unused else ("StandardNormal", {})
 
     def default_likelihood(self, dataset: Dataset) -> str | None:
@@ -67,11 +73,15 @@ class Family(ABC):
         """What the programs are given besides x, each as long as the split."""
         return ()
 
-    def begin(self, programs: VAE, x: Tensor) -> None:
+    def begin(self, programs: VAE, x: Tensor, *others: Tensor) -> None:
         """Set what starts from data: a prior that has ``initialize``, as ``VampPrior``."""
         start = getattr(getattr(programs.model, "prior", None), "initialize", None)
         if start is not None:
-            start(x)
+            start(self.seen(programs.guide, x, *others))
+
+    def seen(self, guide: Any, x: Tensor, *others: Tensor) -> Tensor:
+        """What q(z|x) sees of examples."""
+        return x
 
     def prior_of(self, model: Any) -> Any:
         """p(z) of the one latent, for pictures; ``None`` where there is none."""

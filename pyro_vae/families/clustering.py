@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pyro
 import torch
 from torch import Tensor
 
 from pyro_vae import evaluation
-from pyro_vae.programs import VAE
+from pyro_vae.priors import MixtureOfNormals, VampPrior
+from pyro_vae.programs import VAE, vae
 from pyro_vae.programs.clustering import Guide, Model, clusters
 
 from .accuracy import accuracy_finding
 from .base import Family, Spec
+from .beginning import mean_of, typical
 from .conditional import chosen_classes
 from .estimator import Estimator, at_the_site
 from .given import given
 from .grids import grid
+from .joint import joint_of_model
 from .parts import Parts
 from .view import Finding, View, line
 
@@ -25,16 +29,21 @@ from .view import Finding, View, line
 PARTICLES = 16
 #: Columns of the picture.
 DRAWN = 12
+#: Of the first means of normals, by default: those far apart would go to one cluster's side each.
+SPREAD = 0.3
 
 
 class clustering(Family):
     """Each example in one of several clusters c of z: p(c) p(z|c) p(x|z).
 
-    The clusters are the components of the prior, a mixture of normals. Labels are used in the
-    report alone: clusters are matched to classes one to one.
+    The clusters are the components of the prior, a mixture: of a DiagonalNormal posterior at
+    learned pseudo-inputs (VampPrior), or of normals. They begin at the examples nearest to the
+    centres of k-means. Labels are used in the report alone: clusters are matched to classes one to
+    one.
 
     Dilokthanakul et al. 2016, *Deep Unsupervised Clustering with Gaussian Mixture Variational
-    Autoencoders*; Jiang et al. 2017, *Variational Deep Embedding*.
+    Autoencoders*; Jiang et al. 2017, *Variational Deep Embedding*; Tomczak and Welling 2018, *VAE
+    with a VampPrior*.
 
     Args:
         clusters: how many; by default 10, or the components of the prior that is named.
@@ -50,11 +59,15 @@ class clustering(Family):
         self.clusters = clusters
         self.estimator = estimator
 
-    def default_prior(self) -> Spec | None:
-        return "MixtureOfNormals", {"components": self.clusters or 10}
+    def default_prior(self, posterior: str) -> Spec | None:
+        count = self.clusters or 10
+        if posterior == "DiagonalNormal":  # its components move with the codes
+            return "VampPrior", {"components": count, "learned_weights": True}
+        return "MixtureOfNormals", {"components": count, "spread": SPREAD}
 
     def programs(self, parts: Parts) -> VAE:
-        posterior = parts.posterior(parts.shape, parts.latent)
+        joint = joint_of_model()
+        posterior = parts.posterior(parts.shape, parts.latent, log_joint=joint)
         prior = parts.prior(parts.latent, posterior=posterior, shape=parts.shape)
         try:
             count = len(clusters(prior).mixture_distribution.probs)
@@ -68,8 +81,23 @@ class clustering(Family):
                 f"--program.clusters {self.clusters}, but the prior has {count} components: give "
                 "one of the two"
             )
+        likelihood = parts.likelihood(parts.latent)
+        joint.model = vae.Model(prior, likelihood)  # the same, summed over c
         guide = Guide(posterior, prior, estimator=at_the_site(self.estimator))
-        return VAE(Model(prior, parts.likelihood(parts.latent)), guide)
+        return VAE(Model(prior, likelihood), guide)
+
+    def begin(self, programs: VAE, x: Tensor, *others: Tensor) -> None:
+        model: Any = programs.model
+        prior = model.prior
+        first = typical(x[:10_000], len(clusters(prior).mixture_distribution.probs))
+        if isinstance(prior, VampPrior):
+            prior.initialize(first)
+        elif isinstance(prior, MixtureOfNormals):
+            guide: Any = programs.guide
+            with torch.no_grad(), pyro.validation_enabled(False):  # grey is no coin yet
+                codes = mean_of(guide.posterior(first))
+                if codes is not None:
+                    prior.loc.copy_(prior.loc.std() * (codes - codes.mean(0)) / codes.std())
 
     def findings(self, view: View) -> list[Finding]:
         probabilities = evaluation.classify(view.guide, view.x, site="c", particles=PARTICLES)

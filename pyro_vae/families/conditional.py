@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,15 +15,16 @@ from pyro_vae.data import Dataset
 from pyro_vae.data.dataset import SPLITS
 from pyro_vae.evaluation import parted
 from pyro_vae.posteriors import DiagonalNormal
-from pyro_vae.programs import VAE
+from pyro_vae.programs import VAE, inputs
 from pyro_vae.programs.conditional import Guide, Model
 
 from .base import Family, Spec
 from .classes import class_count, labels_of
 from .filling import filling_error
 from .grids import ACROSS, grid
+from .joint import joint_of_model
 from .known_part import known_part
-from .parts import Parts, beside
+from .parts import Parts, apart, beside
 from .view import Finding, View
 
 Given = Literal["label", "quadrant", "half", "three-quarters"] | Sequence[int]
@@ -55,8 +57,8 @@ class conditional(Family):
         self.forced = prior_given_context is True
         self.context: dict[str, Tensor] = {}
 
-    def default_prior(self) -> Spec | None:
-        return None if self.dependent else super().default_prior()
+    def default_prior(self, posterior: str) -> Spec | None:
+        return None if self.dependent else super().default_prior(posterior)
 
     def arrange(self, dataset: Dataset, image: tuple[int, ...] | None, seed: int) -> Dataset:
         if self.given == "label":
@@ -75,7 +77,9 @@ class conditional(Family):
 
     def programs(self, parts: Parts) -> VAE:
         features = self.classes or self.context["train"].shape[1]
-        posterior = parts.posterior(beside(parts.shape, features), parts.latent)
+        shape = beside(parts.shape, features)
+        joint = joint_of_model(partial(_arguments, shape=parts.shape, classes=self.classes))
+        posterior = parts.posterior(shape, parts.latent, log_joint=joint)
         named = parts.named("prior")
         if self.forced and named is not None:
             raise ValueError(
@@ -86,10 +90,13 @@ class conditional(Family):
         if named is None:
             prior = DiagonalNormal(parts.inner(features, 2 * parts.latent))
         else:
-            prior = parts.prior(parts.latent)
+            prior = parts.prior(parts.latent, posterior=posterior, shape=shape)
         likelihood = parts.likelihood(parts.latent + features)
-        model = Model(prior, likelihood, classes=self.classes)
-        return VAE(model, Guide(posterior, classes=self.classes))
+        joint.model = Model(prior, likelihood, classes=self.classes)
+        return VAE(joint.model, Guide(posterior, classes=self.classes))
+
+    def seen(self, guide: Any, x: Tensor, *others: Tensor) -> Tensor:
+        return inputs.beside(x, inputs.context(others[0], x, self.classes))
 
     def shown(self, x: Tensor, *others: Tensor) -> Tensor:
         if self.known is None:
@@ -153,3 +160,9 @@ def chosen_classes(n: int, classes: int, label: int | None) -> Tensor:
     if not 0 <= label < classes:
         raise ValueError(f"--label {label} is none of the {classes} there are, 0 to {classes - 1}")
     return torch.full((n,), label)
+
+
+def _arguments(seen: Tensor, shape: tuple[int, ...], classes: int | None) -> tuple[Tensor, Tensor]:
+    """x and the context, of what the posterior sees of both."""
+    x, y = apart(seen, shape)
+    return x, y if classes is None else y.argmax(-1)

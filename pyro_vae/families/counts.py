@@ -15,6 +15,7 @@ from pyro_vae.programs import VAE
 from pyro_vae.programs.counts import Guide, Model
 
 from .base import Family
+from .joint import joint_of_model
 from .parts import Parts
 from .view import Finding, View, line
 
@@ -54,9 +55,14 @@ class counts(Family):
                 f"--likelihood {parts.named('likelihood')} takes no totals: choose from "
                 f"{', '.join(TAKE_TOTALS)}"
             )
-        posterior = parts.posterior(parts.shape, parts.latent)
-        model = Model(parts.prior(parts.latent), parts.likelihood(parts.latent))
-        return VAE(model, Guide(posterior))
+        joint = joint_of_model(_counts)
+        posterior = parts.posterior(parts.shape, parts.latent, log_joint=joint)
+        prior = parts.prior(parts.latent, posterior=posterior, shape=parts.shape)
+        joint.model = Model(prior, parts.likelihood(parts.latent))
+        return VAE(joint.model, Guide(posterior))
+
+    def seen(self, guide: Any, x: Tensor, *others: Tensor) -> Tensor:
+        return x.log1p()
 
     def generate(
         self, view: View, n: int, label: int | None = None, mean: bool = True, seed: int = 0
@@ -97,3 +103,8 @@ class counts(Family):
     def _replica(self, view: View) -> Tensor:
         """Counts drawn for each example from its own z."""
         return evaluation.reconstruct(*view.programs, *view.arguments, samples=True)
+
+
+def _counts(seen: Tensor) -> tuple[Tensor]:
+    """The counts whose log(1 + x) the posterior sees."""
+    return (seen.expm1().round(),)

@@ -17,6 +17,7 @@ from pyro_vae.terms import untouched_randomness
 
 from .base import Family
 from .grids import ACROSS, grid
+from .joint import joint_of_model
 from .parts import Parts
 from .view import Finding, View, line
 
@@ -44,11 +45,13 @@ class denoising(Family):
         self.corruption = corruption
 
     def programs(self, parts: Parts) -> VAE:
-        # A prior of pseudo-inputs would pass clean ones: a posterior that it uses sees x itself.
-        posterior = parts.posterior(parts.shape, parts.latent)
+        # A posterior that uses the model does so on what it sees, the spoilt copy; one that a prior
+        # uses, on pseudo-inputs, which nobody spoils.
+        joint = joint_of_model()
+        posterior = parts.posterior(parts.shape, parts.latent, log_joint=joint)
         prior = parts.prior(parts.latent, posterior=posterior, shape=parts.shape)
-        model = Model(prior, parts.likelihood(parts.latent))
-        return VAE(model, Guide(posterior, self.corruption))
+        joint.model = Model(prior, parts.likelihood(parts.latent))
+        return VAE(joint.model, Guide(posterior, self.corruption))
 
     def findings(self, view: View) -> list[Finding]:
         spoilt = self._spoilt(view.x)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pyro_vae.posteriors import DiagonalNormal
 from pyro_vae.programs import VAE
@@ -32,6 +32,10 @@ class hierarchical(Family):
     """
 
     latent = None
+    withheld: ClassVar[Mapping[str, str]] = {
+        "log_joint": "it has a latent in each layer",
+        "posterior": "its prior is of the top latent, which its guide draws from the layers below",
+    }
 
     def __init__(
         self,

@@ -74,7 +74,7 @@ class linear(Family):
         model = Model(features, parts.latent, self.noise)
         return VAE(model, ExactGuide(model) if self.exact_guide else Guide(features, parts.latent))
 
-    def begin(self, programs: VAE, x: Tensor) -> None:
+    def begin(self, programs: VAE, x: Tensor, *others: Tensor) -> None:
         model: Any = programs.model
         spread = x.std(0) if self.noise == "per-feature" else x.var(0).mean().sqrt()
         with torch.no_grad():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,11 +12,12 @@ from pyro_vae import evaluation
 from pyro_vae.data import Dataset
 from pyro_vae.data.dataset import SPLITS
 from pyro_vae.programs import VAE
-from pyro_vae.programs.missing import Guide, Model
+from pyro_vae.programs.missing import Guide, Model, known
 
 from .base import Family
 from .filling import column_means, filling_error
 from .grids import ACROSS, grid
+from .joint import joint_of_model
 from .parts import Parts
 from .view import Finding, View
 
@@ -43,6 +44,9 @@ class missing(Family):
     """
 
     gaps = True
+    withheld: ClassVar[Mapping[str, str]] = {
+        "log_joint": "its posterior sees no mask, unless you give --program.append_mask true"
+    }
 
     def __init__(self, fraction: float | None = None, append_mask: bool = False) -> None:
         if fraction is not None and not 0 <= fraction < 1:
@@ -86,13 +90,22 @@ class missing(Family):
         return uniform < self.fraction
 
     def programs(self, parts: Parts) -> VAE:
-        posterior = parts.posterior(self.seen(parts.shape), parts.latent)
-        model = Model(parts.prior(parts.latent), parts.likelihood(parts.latent))
+        joint = joint_of_model(_x_and_mask) if self.append_mask else None
+        shape = self.seen_shape(parts.shape)
+        posterior = parts.posterior(shape, parts.latent, log_joint=joint)
+        prior = parts.prior(parts.latent, posterior=posterior, shape=shape)
+        model = Model(prior, parts.likelihood(parts.latent))
+        if joint is not None:
+            joint.model = model
         return VAE(model, Guide(posterior, self.append_mask))
 
-    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What the guide's network takes: x, and the mask behind it."""
+    def seen_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what the guide's network takes: x, and the mask behind it."""
         return (2 * shape[0], *shape[1:]) if self.append_mask else shape
+
+    def seen(self, guide: Any, x: Tensor, *others: Tensor) -> Tensor:
+        x, mask = known(x, *others)
+        return torch.cat([x, mask.to(x)], 1) if self.append_mask else x
 
     def findings(self, view: View) -> list[Finding]:
         x, known = view.first(IMPUTED)
@@ -111,3 +124,9 @@ class missing(Family):
 
     def _imputed(self, view: View, n: int) -> Tensor:
         return evaluation.impute(*view.programs, *view.first(n), particles=PARTICLES)
+
+
+def _x_and_mask(seen: Tensor) -> tuple[Tensor, Tensor]:
+    """x and what is known of it, one behind the other in what the posterior sees."""
+    x, mask = seen.chunk(2, 1)
+    return x, mask > 0.5

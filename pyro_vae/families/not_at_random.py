@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -34,6 +35,9 @@ class not_at_random(missing):
     'high'
     """
 
+    withheld: ClassVar[Mapping[str, str]] = {
+        "log_joint": "the missing entries of x are latents, too"
+    }
     redrawn = False  # whether an entry is hidden goes by its value, which must stay
 
     def __init__(
@@ -55,8 +59,10 @@ class not_at_random(missing):
         return beyond & super().hidden(x, uniform)
 
     def programs(self, parts: Parts) -> VAE:
-        posterior = parts.posterior(self.seen(parts.shape), parts.latent)
+        shape = self.seen_shape(parts.shape)
+        posterior = parts.posterior(shape, parts.latent)
         likelihood = parts.likelihood(parts.latent)
         missingness = SelfMasking(parts.shape, parts.shape, self.lost)
-        model = Model(parts.prior(parts.latent), likelihood, missingness)
+        prior = parts.prior(parts.latent, posterior=posterior, shape=shape)
+        model = Model(prior, likelihood, missingness)
         return VAE(model, Guide(posterior, likelihood, self.append_mask))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_vae.likelihoods import Likelihood
 from pyro_vae.networks import Network
@@ -63,3 +63,17 @@ def beside(shape: tuple[int, ...], features: int) -> tuple[int, ...]:
     if len(shape) == 3:
         return (shape[0] + features, *shape[1:])
     return (math.prod(shape) + features,)
+
+
+def apart(seen: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """x of this shape, and the numbers beside it, out of one tensor with both.
+
+    >>> import torch
+    >>> x, y = apart(torch.zeros(5, 11, 8, 8), (1, 8, 8))
+    >>> x.shape, y.shape
+    (torch.Size([5, 1, 8, 8]), torch.Size([5, 10]))
+    """
+    if len(shape) == 3:
+        return seen[:, : shape[0]], seen[:, shape[0] :, 0, 0]
+    size = math.prod(shape)
+    return seen[:, :size].reshape(-1, *shape), seen[:, size:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pyro_vae.programs import VAE
@@ -34,6 +34,7 @@ class residual(Family):
     unused: ClassVar[dict[str, str]] = {
         "prior": "each layer's prior is a normal of what the stream says so far"
     }
+    withheld: ClassVar[Mapping[str, str]] = {"log_joint": "it has a latent in each layer"}
 
     def __init__(self, layers: int = 4, width: int = 128, hidden: Sequence[int] = (128,)) -> None:
         for name, value in {"layers": layers, "width": width}.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from pyro_vae import evaluation
 from pyro_vae.data import Dataset
 from pyro_vae.priors import Categorical
 from pyro_vae.programs import VAE
+from pyro_vae.programs.inputs import with_class
 from pyro_vae.programs.semi_supervised import Guide, Model
 
 from .accuracy import accuracy_finding
@@ -22,7 +24,8 @@ from .conditional import chosen_classes
 from .estimator import Estimator, at_the_site
 from .given import given
 from .grids import grid
-from .parts import Parts, beside
+from .joint import WithClass, joint_of_model
+from .parts import Parts, apart, beside
 from .view import Finding, View
 
 
@@ -80,14 +83,21 @@ class semi_supervised(Family):
         auxiliary = self.auxiliary
         if auxiliary is None:
             auxiliary = 0.1 * len(self.told) / int((self.told >= 0).sum())
-        guide = Guide(
-            parts.encoder(parts.shape, self.classes),
-            parts.posterior(beside(parts.shape, self.classes), parts.latent),
-            auxiliary=auxiliary,
-            estimator=at_the_site(self.estimator),
-        )
+        shape = beside(parts.shape, self.classes)
+        joint = joint_of_model(partial(apart, shape=parts.shape))
+        classifier = parts.encoder(parts.shape, self.classes)
+        posterior = parts.posterior(shape, parts.latent, log_joint=joint)
+        prior = parts.prior(parts.latent, posterior=posterior, shape=shape)
         likelihood = parts.likelihood(self.classes + parts.latent)
-        return VAE(Model(Categorical(self.classes), parts.prior(parts.latent), likelihood), guide)
+        model = Model(Categorical(self.classes), prior, likelihood)
+        joint.model = WithClass(model)
+        estimator = at_the_site(self.estimator)
+        return VAE(model, Guide(classifier, posterior, auxiliary=auxiliary, estimator=estimator))
+
+    def seen(self, guide: Any, x: Tensor, *others: Tensor) -> Tensor:
+        label = others[0]
+        known = label >= 0
+        return with_class(x[known], one_hot(label[known], self.classes).to(x))
 
     def findings(self, view: View) -> list[Finding]:
         known = view.labels is not None and bool((view.labels >= 0).any())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from pyro_vae.programs import VAE, log_joint
+from pyro_vae.programs import VAE
 from pyro_vae.programs.vae import Guide, Model
 
 from .base import Family
+from .joint import joint_of_model
 from .parts import Parts
 
 
@@ -21,13 +20,8 @@ class vae(Family):
     """
 
     def programs(self, parts: Parts) -> VAE:
-        # Bound later to the model, which may hold in its prior the very posterior that asks for it.
-        joint = log_joint(_no_model)
+        joint = joint_of_model()
         posterior = parts.posterior(parts.shape, parts.latent, log_joint=joint)
         prior = parts.prior(parts.latent, posterior=posterior, shape=parts.shape)
         joint.model = Model(prior, parts.likelihood(parts.latent))
         return VAE(joint.model, Guide(posterior))
-
-
-def _no_model(x: Tensor) -> None:
-    raise ValueError("the joint density is asked for before there is a model")

@@ -65,7 +65,7 @@ class vector_quantised(Family):
         guide = Guide(parts.encoder(parts.shape, latent), book, self.commitment)
         return VAE(Model(prior, parts.likelihood(latent)), guide)
 
-    def begin(self, programs: VAE, x: Tensor) -> None:
+    def begin(self, programs: VAE, x: Tensor, *others: Tensor) -> None:
         guide: Any = programs.guide
         with torch.no_grad():
             needed = -(-self.size // self.codes)

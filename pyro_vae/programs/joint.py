@@ -13,12 +13,18 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 
-def log_joint(model: Callable[..., Any], site: str = "z") -> LogJoint:
+def log_joint(
+    model: Callable[..., Any],
+    site: str = "z",
+    arguments: Callable[[Tensor], tuple[Any, ...]] | None = None,
+) -> LogJoint:
     r"""log p(x, z) of any model, as a function of x and z.
 
     Args:
         model: a Pyro program, called as ``model(x, *context)``, with its examples in one plate.
         site: the name of its latent.
+        arguments: makes the model's arguments, x and its context, of what the posterior sees where
+            that is something else, such as x and a label in one tensor.
 
     >>> import pyro, torch
     >>> import pyro.distributions as dist
@@ -29,7 +35,7 @@ def log_joint(model: Callable[..., Any], site: str = "z") -> LogJoint:
     >>> log_joint(model)(torch.zeros(3), torch.zeros(2, 3)).shape     # two z for each x
     torch.Size([2, 3])
     """
-    return LogJoint(model, site)
+    return LogJoint(model, site, arguments)
 
 
 class LogJoint:
@@ -46,11 +52,20 @@ class LogJoint:
     one plate alone: then log p(x, z) is not one number for each example.
     """
 
-    def __init__(self, model: Callable[..., Any], site: str = "z") -> None:
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        site: str = "z",
+        arguments: Callable[[Tensor], tuple[Any, ...]] | None = None,
+    ) -> None:
         self.model = model
         self.site = site
+        self.arguments = arguments
 
     def __call__(self, x: Tensor, z: Tensor, *context: Any) -> Tensor:
+        if self.arguments is not None:
+            x, *own = self.arguments(x)
+            context = (*own, *context)
         conditioned = poutine.condition(self.model, data={self.site: z})
         with _no_plates(), poutine.block():
             trace = prune_subsample_sites(poutine.trace(conditioned).get_trace(x, *context))
