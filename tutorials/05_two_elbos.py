@@ -43,8 +43,8 @@ torch.manual_seed(0)
 # The first way to write the bound is an average of log-densities at a sample, the second splits
 # off a divergence:
 #
-# $$ \mathrm{ELBO} = \mathbb E_{q(z|x)}\big[\log p(x \mid z) + \log p(z) - \log q(z \mid x)\big]
-#    = \mathbb E_{q(z|x)}\big[\log p(x \mid z)\big] - \mathrm{KL}\big(q(z \mid x) \,\|\, p(z)\big). $$
+# $$ \mathrm{ELBO} = \mathbb E_{q(z \mid x)}\big[\log p(x \mid z) + \log p(z) - \log q(z \mid x)\big]
+#    = \mathbb E_{q(z \mid x)}\big[\log p(x \mid z)\big] - \mathrm{KL}\big(q(z \mid x) \,\|\, p(z)\big). $$
 #
 # For two normals the divergence has a closed form, so in the second way only the first term is
 # sampled. Take a model whose posterior is known, and a guide with parameters of its own for each
@@ -230,7 +230,7 @@ except ProgramError as error:
 # of $z_1$ compares $q(z_1 \mid x)$ with $p(z_1 \mid z_2)$, and puts in a $z_2$ that the guide drew
 # *from* $z_1$. It averages over a $z_1$ of its own, independent of the one that $z_2$ came from:
 #
-# $$ \mathbb E_{q(z_1)\, q(z_2 | z_1)}\big[\log q(z_1) - \log p(z_1 \mid z_2)\big]
+# $$ \mathbb E_{q(z_1)\, q(z_2 \mid z_1)}\big[\log q(z_1) - \log p(z_1 \mid z_2)\big]
 #    \;\ne\; \mathbb E_{q(z_2)}\big[\mathrm{KL}\big(q(z_1) \,\|\, p(z_1 \mid z_2)\big)\big]. $$
 #
 # In the right side the correlation of the two causes is gone. The closed form is valid for a site
