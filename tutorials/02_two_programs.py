@@ -351,7 +351,7 @@ assert SMOKE or gain > 2 * error
 # model alone. Neither is a method of anything: they are Pyro's effect handlers on the programs
 # that were trained.
 
-# %% mystnb={"image": {"alt": "Left, test digits in pairs with their reconstructions, which are smooth; right, a grid of sampled digits, most of them legible"}}
+# %% mystnb={"image": {"alt": "Left, test digits in pairs with their reconstructions, which are smooth; right, a grid of digits drawn from the model"}}
 x_hat = evaluation.reconstruct(model, guide, digits.test[:16])
 x_new = evaluation.generate(model, digits.test, n=40)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
