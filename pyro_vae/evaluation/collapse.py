@@ -12,6 +12,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from pyro_vae.objectives import split
+from pyro_vae.objectives.remedies import remedies
 from pyro_vae.terms import ProgramError, Terms
 from pyro_vae.terms.information import first_latent, mutual_information
 from pyro_vae.terms.kl import kl_term
@@ -25,11 +26,6 @@ from .undisturbed import undisturbed
 
 #: Below this part of active units, or these nats of information, one speaks of collapse.
 FEW_ACTIVE, LITTLE_INFORMATION = 0.05, 0.1
-REMEDIES = (
-    "warm the KL up: BetaELBO(beta=Linear(2000)), or Cyclical",
-    "leave each dimension some nats for free: FreeBits(nats=0.1)",
-    "let the guide catch up: fit(strategy=Aggressive()), or a weaker decoder",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +40,9 @@ class CollapseReport:
         aggregate_kl: KL of the aggregate posterior q(z) from the prior, nats.
         shuffled_loss: reconstruction lost when the examples' z are shuffled, nats.
         examples: from how many examples; information is at most the logarithm of that.
+        site: the latent, the first that the guide draws.
+        others: the other latents.
+        classes: whether the latent is a class.
     """
 
     units: ActiveUnits
@@ -53,6 +52,9 @@ class CollapseReport:
     aggregate_kl: float
     shuffled_loss: float
     examples: int
+    site: str = "z"
+    others: tuple[str, ...] = ()
+    classes: bool = False
 
     @property
     def collapsed(self) -> bool:
@@ -61,18 +63,22 @@ class CollapseReport:
         return active < FEW_ACTIVE or self.information < LITTLE_INFORMATION
 
     def __str__(self) -> str:
+        z, joint = self.site, ", ".join([self.site, *self.others])
         rows = [
             ("active units", f"{self.units.count} of {self.units.active.numel()}"),
-            ("KL(q(z|x) || p(z))", f"{self.kl:.2f} nats"),
-            ("  mutual information of x and z", f"{self.information:.2f} nats"),
-            ("  KL(q(z) || p(z)) of the aggregate", f"{self.aggregate_kl:.2f} nats"),
-            ("reconstruction lost when z is shuffled", f"{self.shuffled_loss:.2f} nats"),
+            (f"KL(q({joint}|x) || p({joint}))", f"{self.kl:.2f} nats"),
+            (f"  mutual information of x and {z}", f"{self.information:.2f} nats"),
+            (f"  KL(q({z}) || p({z})) of the aggregate", f"{self.aggregate_kl:.2f} nats"),
+            (f"reconstruction lost when {joint} is shuffled", f"{self.shuffled_loss:.2f} nats"),
         ]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {value:>12}" for name, value in rows]
         if self.collapsed:
-            lines.append("the posterior has collapsed: x and z are (nearly) independent. Remedies:")
-            lines += [f"  - {remedy}" for remedy in REMEDIES]
+            lines.append(
+                f"the posterior has collapsed: x and {z} are (nearly) independent. Remedies:"
+            )
+            cures = remedies(z, self.others, self.classes)
+            lines += [f"  - {remedy}" for remedy in cures]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -124,6 +130,7 @@ def collapse_report(
     with undisturbed(model, guide, seed=seed):
         terms = checked_terms(model, guide, arguments)
         latent = first_latent(terms)
+        besides = [s.name for s in terms.of_kind("latent") if s.name != latent.name]
         information = mutual_information(terms)
         whole = split(terms, examples=len(arguments[0]))
         lost = _shuffled_loss(model, terms, arguments)
@@ -141,6 +148,9 @@ def collapse_report(
         float(rate.mean() - information),
         float(lost),
         len(arguments[0]),
+        latent.name,
+        tuple(besides),
+        latent.q is not None and latent.q.has_enumerate_support,
     )
 
 

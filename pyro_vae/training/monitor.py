@@ -13,6 +13,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_vae.objectives.remedies import remedies
 from pyro_vae.terms import untouched_randomness
 
 from .modules import evaluation_mode
@@ -42,36 +43,47 @@ class Monitor:
         """After an epoch, at one mini-batch; random numbers and modes stay as they are."""
         if self.spoken or step < PATIENCE or not data:
             return
-        means = self._means(data)
+        latents = self._latents(data)
+        if not latents:
+            return
+        name, site = next(iter(latents.items()))
+        means = _means(site, len(data[0]))
         if means is None or len(means) < 2 or means.isnan().any():
             return
         active = int((means.var(0) > ACTIVE).sum())
         if active < FEW * means.shape[1]:
             self.spoken = True
+            others = [other for other in latents if other != name]
+            cures = remedies(name, others, site["fn"].has_enumerate_support)
             warnings.warn(
-                f"after epoch {epoch} only {active} of {means.shape[1]} latent units are active: "
-                "the posterior is about to collapse onto the prior. Remedies: warm the KL up, "
-                "objective=BetaELBO(Linear(2000)); give each unit some nats for free, "
-                "objective=FreeBits(0.1); let the guide catch up, strategy=Aggressive(). See "
-                "evaluation.collapse_report",
+                f"after epoch {epoch} only {active} of {means.shape[1]} units of the latent "
+                f"{name!r} are active: its posterior is about to collapse onto the prior. "
+                f"Remedies: {'; '.join(cures)}. See evaluation.collapse_report",
                 CollapseWarning,
                 stacklevel=2,
             )
 
-    def _means(self, data: tuple[Tensor, ...]) -> Tensor | None:
-        """Posterior means of the guide's first latent, ``(examples, latent)``."""
+    def _latents(self, data: tuple[Tensor, ...]) -> dict[str, Any]:
+        """The guide's own record of its latents, by name, the first one first."""
         if isinstance(poutine.unwrap(self.guide), Messenger):  # it runs the model, too
-            return None
+            return {}
         quiet = pyro.validation_enabled(False)
         with torch.no_grad(), evaluation_mode(self.guide), untouched_randomness(), quiet:
             nodes: dict[str, Any] = poutine.trace(self.guide).get_trace(*data).nodes
-        for site in nodes.values():
-            if site["type"] != "sample" or not hasattr(site["fn"], "event_shape"):
-                continue
-            try:
-                mean: Tensor = site["fn"].mean
-            except NotImplementedError:
-                return None
-            one_each = mean.dim() > 0 and len(mean) == len(data[0])
-            return mean.reshape(len(mean), -1) if one_each else None
+        return {
+            name: site
+            for name, site in nodes.items()
+            if site["type"] == "sample"
+            and not site["is_observed"]
+            and hasattr(site["fn"], "event_shape")
+        }
+
+
+def _means(site: Any, examples: int) -> Tensor | None:
+    """Posterior means of a latent, ``(examples, latent)``; ``None`` where it has none."""
+    try:
+        mean: Tensor = site["fn"].mean
+    except NotImplementedError:
         return None
+    one_each = mean.dim() > 0 and len(mean) == examples
+    return mean.reshape(examples, -1) if one_each else None

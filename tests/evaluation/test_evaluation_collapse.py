@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+from pyro_vae import objectives, schedules
 from pyro_vae.evaluation import collapse_report
 from pyro_vae.terms import ProgramError
 
@@ -106,3 +107,28 @@ def test_bad_input_gets_one_line():
 
     with pytest.raises(ProgramError, match="no latent for each example"):
         collapse_report(shared, guide, torch.zeros(3))
+
+
+def test_of_several_latents_the_first_is_named_and_its_remedies_can_be_taken():
+    def model(x):
+        with pyro.plate("data", len(x)):
+            y = pyro.sample("y", dist.OneHotCategorical(torch.ones(3)))
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z + 0.0 * y[..., :1], 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("y", dist.OneHotCategorical(torch.ones(len(x), 3)))
+            pyro.sample("z", dist.Normal(x / 2, 1.0).to_event(1))
+
+    x = torch.randn(50, 1)
+    report = collapse_report(model, guide, x)
+    assert report.collapsed and (report.site, report.others) == ("y", ("z",))
+    text = str(report)
+    assert "KL(q(y, z|x) || p(y, z))" in text and "x and y are (nearly) independent" in text
+    # What is named there is as one would write it.
+    for objective in (
+        objectives.SiteBetaELBO({"y": schedules.Linear(2000)}),
+        objectives.FreeBits(0.5, per="site", site="y"),
+    ):
+        assert math.isfinite(objective.loss(model, guide, x))

@@ -30,13 +30,31 @@ def _guide(use):
 
 def test_a_dead_latent_is_spoken_of_once():
     monitor = Monitor(_guide(0.0))
-    with pytest.warns(CollapseWarning, match="only 0 of 2 latent units are active") as caught:
+    with pytest.warns(
+        CollapseWarning, match="only 0 of 2 units of the latent 'z' are active"
+    ) as caught:
         for epoch in (1, 2, 3):
             monitor.look((real(60),), PATIENCE, epoch)
     (warning,) = caught
     text = str(warning.message)
     assert text.startswith("after epoch 1 ")
-    assert all(word in text for word in ("BetaELBO(Linear(2000))", "FreeBits(0.1)", "Aggressive()"))
+    assert all(
+        word in text
+        for word in ("BetaELBO(beta=Linear(2000))", "FreeBits(nats=0.1)", "Aggressive()")
+    )
+
+
+def test_of_several_latents_the_dead_one_is_named_and_the_remedies_are_its_own():
+    def guide(x):
+        with pyro.plate("data", len(x)):
+            y = pyro.sample("y", dist.OneHotCategorical(torch.ones(len(x), 3)))
+            pyro.sample("z", dist.Normal(x[:, :2] + y[:, :1], 1.0).to_event(1))
+
+    with pytest.warns(CollapseWarning, match="only 0 of 3 units of the latent 'y'") as caught:
+        Monitor(guide).look((real(60),), PATIENCE, 1)
+    text = str(caught[0].message)
+    assert "SiteBetaELBO({'y': Linear(2000)})" in text and "fewer dimensions" in text
+    assert "leave less to 'z'" in text and " BetaELBO" not in text
 
 
 @pytest.mark.parametrize(("use", "step"), [(0.2, PATIENCE), (0.0, PATIENCE - 1)])
