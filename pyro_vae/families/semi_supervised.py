@@ -28,6 +28,9 @@ from .joint import WithClass, joint_of_model
 from .parts import Parts, apart, beside
 from .view import Finding, View
 
+#: The least weight of a label, by default: among few examples a tenth would hardly teach.
+LEAST = 10.0
+
 
 class semi_supervised(Family):
     """A class y and a style z, of which y is told for some: p(y) p(z) p(x|y, z).
@@ -42,7 +45,7 @@ class semi_supervised(Family):
         labels: how many labels of the training data are told, as many of each class as can be; by
             default all that there are.
         auxiliary: how often log q(y|x) counts for each example whose label is told; by default a
-            tenth of the number of examples over that of labels, as in the paper.
+            tenth of the number of examples over that of labels, as in the paper, and at least 10.
         estimator: of the gradient at y: the exact sum over the classes, or an estimate.
 
     >>> semi_supervised(labels=100).labels
@@ -82,7 +85,7 @@ class semi_supervised(Family):
     def programs(self, parts: Parts) -> VAE:
         auxiliary = self.auxiliary
         if auxiliary is None:
-            auxiliary = 0.1 * len(self.told) / int((self.told >= 0).sum())
+            auxiliary = max(LEAST, 0.1 * len(self.told) / int((self.told >= 0).sum()))
         shape = beside(parts.shape, self.classes)
         joint = joint_of_model(partial(apart, shape=parts.shape))
         classifier = parts.encoder(parts.shape, self.classes)

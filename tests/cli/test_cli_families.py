@@ -239,3 +239,9 @@ def test_the_programs_of_a_family_are_copied_and_pickled_after_steps(name):
         moved = [not torch.equal(p, q) for p, q in zip(own, copied.parameters(), strict=True)]
         assert all(moved)
     svi.step(*arguments)  # pickling took nothing that the next step needs
+
+
+def test_few_labels_weigh_a_tenth_of_what_they_stand_for_and_at_least_ten():
+    for labels, weight in ((20, 10.0), (10, 12.97)):
+        built = built_from("--program", "semi_supervised", "--program.labels", labels, *NETS)
+        assert built.vae.guide.auxiliary == pytest.approx(weight)
