@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from pyro_vae import evaluation
@@ -84,20 +85,25 @@ class counts(Family):
         import matplotlib.pyplot as plt
 
         _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-        for name, x, color in (
-            ("data", view.x, "0.1"),
-            ("model", self._replica(view), "C0"),
-        ):
+        for name, x, color in (("data", view.x, "0.15"), ("model", self._replica(view), "C0")):
             array = x.flatten(1).double().cpu().numpy()
             mean = array.mean(0)
             seen = mean > 0
-            dots = {"s": 6, "linewidths": 0, "color": color, "label": name}
+            dots = {"s": 8, "linewidths": 0, "alpha": 0.6, "color": color, "label": name}
             left.scatter(mean[seen], (array.var(0) / mean.clip(1e-12))[seen], **dots)
             right.scatter(mean[seen], (array == 0).mean(0)[seen], **dots)
-        left.set(xscale="log", yscale="log", xlabel="mean count", ylabel="variance / mean")
-        right.set(xscale="log", xlabel="mean count", ylabel="part of zeros")
-        left.legend(fontsize=8, frameon=False)
-        left.set_title("each entry of x, over the examples", fontsize=9, loc="left")
+        rates = np.geomspace(mean[seen].min(), mean.max(), 200)
+        curve = {"color": "0.5", "linewidth": 1, "linestyle": ":", "label": "Poisson"}
+        left.plot(rates, np.ones_like(rates), **curve)
+        right.plot(rates, np.exp(-rates), **curve)
+        left.set(xscale="log", yscale="log", ylabel="variance / mean")
+        right.set(xscale="log", ylabel="share of zeros")
+        right.legend(fontsize=8, frameon=False)
+        for ax, title in ((left, "how far it spreads"), (right, "how often it is 0")):
+            ax.set_xlabel("mean count")
+            ax.set_title(f"each entry of x over the examples: {title}", fontsize=9, loc="left")
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.tick_params(labelsize=8)
         yield "spread", [left, right]
 
     def _replica(self, view: View) -> Tensor:
