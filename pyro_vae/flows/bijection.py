@@ -49,11 +49,11 @@ class Bijection(Transform):
 
     @abstractmethod
     def forth(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """y and log |det dy/dx|, of shapes ``(*batch, latent)`` and ``(*batch,)``."""
+        r"""y ``(*batch, latent)`` and :math:`\log|\det \partial y/\partial x|` ``(*batch,)``."""
 
     @abstractmethod
     def back(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """x and log |det dy/dx| there, of shapes ``(*batch, latent)`` and ``(*batch,)``."""
+        r"""x and :math:`\log|\det \partial y/\partial x|` there, of the same shapes."""
 
     def __call__(self, x: Tensor) -> Tensor:
         pair = self._drawn
