@@ -361,6 +361,8 @@ print(f"BetaELBO({beta:g}), programs as they are: {ours:.2f} × KL")
 
 assert abs(ours - beta) < 1e-6
 assert abs(weights["both programs"][1] - beta) < 1e-6
+# On average for the sampled one: with 4,000 draws its standard error is 0.05.
+assert SMOKE or abs(weights["both programs"][0] - beta) < 0.25
 assert abs(weights["the model alone"][1] - 1) < 1e-6  # no effect at all
 assert SMOKE or abs(weights["the model alone"][0] - beta) > 1
 
