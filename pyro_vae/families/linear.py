@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -97,10 +98,13 @@ class linear(Family):
     def pictures(self, view: View) -> Iterator[tuple[str, Any]]:
         if view.image is None:
             return
-        rows = [_loadings(model) for model in (view.model, self._solved(view))]
-        x = torch.stack(rows)[:, :12]
-        title = "loadings (columns of W), from most to least"
-        yield "loadings", grid(view, x, title, ["trained", "solved"])
+        trained, solved = (_loadings(model) for model in (view.model, self._solved(view)))
+        # A column's sign means nothing: take that of the other's.
+        alike = (trained * solved).sum(1, keepdim=True) >= 0
+        x = torch.stack([torch.where(alike, trained, -trained), solved])[:, :12] / 2 + 0.5
+        title = "loadings (columns of W) from most to least: blue above 0, red below"
+        signed = replace(view, look={**view.look, "cmap": "RdBu", "vmin": 0.0, "vmax": 1.0})
+        yield "loadings", grid(signed, x, title, ["trained", "solved"])
 
     def _solved(self, view: View) -> Model:
         solve = principal_components if self.noise == "shared" else factor_analysis
@@ -115,11 +119,10 @@ def _likelihood(model: Model, x: Tensor) -> tuple[float, float]:
 
 
 def _loadings(model: Model) -> Tensor:
-    """W in the rotation whose posterior has independent latents, each in [0, 1] about 1/2."""
+    """Columns of W in the rotation whose posterior has independent latents, each in [-1, 1]."""
     with torch.no_grad():
         noise = model.log_scale.exp().expand(len(model.W))[:, None]
         U, S, _ = torch.linalg.svd(model.W / noise, full_matrices=False)
         columns = (U * S * noise).mT
-    # A column's sign means nothing: make the largest entry positive.
     largest = columns.gather(1, columns.abs().argmax(1, keepdim=True))
-    return columns / largest / 2 + 0.5
+    return columns / largest
