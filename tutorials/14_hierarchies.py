@@ -124,7 +124,7 @@ assert kl2[0] < 1e-12 and kl2[-1] > 0.5 * total[-1]
 #
 # So the evidence is flat in $a$. The *bound* is not, as soon as the guide is less than exact. Let the
 # guide treat the two layers as independent, $q(z_1 \mid x)\, q(z_2 \mid x)$. The best such normals have the
-# diagonal of the posterior's precision $\Lambda$, and miss the bound by
+# diagonal of the posterior's precision $\Lambda$, and fall short of the evidence by
 #
 # $$ \mathrm{KL}(q \,\|\, p) = \tfrac12 \log \frac{\Lambda_{11} \Lambda_{22}}{\det \Lambda}, \qquad
 #    \Lambda_{11} = \tfrac{1}{1-a^2} + \tfrac{\lVert w \rVert^2}{\sigma^2}, \quad
@@ -225,7 +225,7 @@ def with_stream(latent=4, stream=48):
 
 
 # %% [markdown]
-# And two ways to train. *Layer-wise warm-up* gives the KL of each layer a weight that rises from zero to
+# And two ways to train beside the plain bound. *Layer-wise warm-up* gives the KL of each layer a weight that rises from zero to
 # one, for the upper layers more slowly: they are let in first and charged for last. *Free nats that fall*
 # grant every layer so many nats for nothing, many at first and few at last. While a layer is below its
 # allowance, using it costs nothing and gains what it can; so every layer learns to say *something*
@@ -239,6 +239,7 @@ falling = Linear(max(1, steps * 4 // 5), start=1.5, stop=0.1)
 contestants = {
     "bottom up": (with_bottom_up, ELBO()),
     "ladder": (with_ladder, ELBO()),
+    "stream": (with_stream, ELBO()),
     "stream, layer-wise warm-up": (with_stream, SiteBetaELBO(layer_wise)),
     "stream, free nats that fall": (with_stream, FreeBits(falling, per="site")),
 }
@@ -268,11 +269,11 @@ for name, (make, objective) in contestants.items():
     shown = "  ".join(f"{value:5.2f}" for value in layers[name])
     print(f"{name:28s} KL of z1 … z5: {shown}   NLL {nll[name]:.2f}")
 
-# %% tags=["thumbnail"] mystnb={"image": {"alt": "Left: bars of the KL of each of five layers for four ways to train; only falling free nats fill all five. Right: the part of the pixels' variance that is known from the top layers, against how many are kept"}}
+# %% tags=["thumbnail"] mystnb={"image": {"alt": "Left: bars of the KL of each of five layers for five ways to build and train; only falling free nats fill all five. Right: the part of the pixels' variance that is known from the top layers, against how many are kept"}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for number, (name, values) in enumerate(layers.items()):
-    place = [level + 0.2 * (number - 1.5) for level in range(1, 6)]
-    left.bar(place, values, width=0.2, label=name)
+    place = [level + 0.16 * (number - 2) for level in range(1, 6)]
+    left.bar(place, values, width=0.16, label=name)
     right.plot(range(1, 6), known[name], "o-", label=name)
 left.axhline(0, color="k", lw=0.8)
 left.set(xlabel="layer, from the data up", ylabel="its part of the KL, nats", xticks=range(1, 6))
@@ -282,19 +283,21 @@ _ = left.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
 # The chain's layers die in this budget, whichever way the guide walks; the plain bound pulls them down
-# before they have said anything. Layer-wise warm-up on the stream fills the top layer, and what is
-# in there pays: the likelihood is better by nats. But one layer then does the work of all. With falling
-# free nats all five carry something, and each layer kept makes more of the image known.
+# before they have said anything. A stream by itself keeps one, the top one, from which all others are
+# within reach. Layer-wise warm-up fills that layer further, and the likelihood gains by it; but one layer
+# still does the work of all. With falling free nats all five carry something, and each layer kept makes
+# more of the image known.
 
 # %%
 alive = {name: sum(value > 0.2 for value in values) for name, values in layers.items()}
 for name, count in alive.items():
     print(f"{name:28s} {count} of 5 layers above a fifth of a nat")
 assert SMOKE or alive["stream, free nats that fall"] == 5
-assert SMOKE or max(alive["ladder"], alive["stream, layer-wise warm-up"]) <= 3
+assert SMOKE or max(count for name, count in alive.items() if "nats" not in name) <= 3
 rising = known["stream, free nats that fall"]
 assert SMOKE or all(later > sooner for sooner, later in itertools.pairwise(rising))
-assert SMOKE or max(nll[n] for n in nll if "stream" in n) < min(nll["bottom up"], nll["ladder"]) - 1
+scheduled = [nll["stream, layer-wise warm-up"], nll["stream, free nats that fall"]]
+assert SMOKE or max(scheduled) < min(nll["bottom up"], nll["ladder"], nll["stream"]) - 0.4
 
 # %% [markdown]
 # What does each of them decide? Keep the upper layers as inferred, draw those below from the model, and
@@ -313,11 +316,12 @@ _ = plots.images(
 # %% [markdown]
 # ## Alive is not the same as needed
 #
-# Compare the two streams once more. Five live layers have no better likelihood than one:
+# Compare the two schedules once more. Five live layers have no better likelihood than one that does most
+# of the work:
 
 # %%
 one, five = nll["stream, layer-wise warm-up"], nll["stream, free nats that fall"]
-print(f"NLL with one layer at work {one:.2f}, with five {five:.2f} nats")
+print(f"NLL with most in one layer {one:.2f}, in five {five:.2f} nats")
 assert SMOKE or abs(one - five) < 1
 
 # %% [markdown]
