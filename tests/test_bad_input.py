@@ -115,7 +115,15 @@ TABLE = {
     ),
     "a prior without clusters": (
         "train --program clustering --prior Laplace",
-        "--prior Laplace has no clusters: leave it out, or name MixtureOfNormals or VampPrior",
+        "--prior Laplace has no normals for clusters: leave it out, or name MixtureOfNormals or V",
+    ),
+    "clusters that are no normals": (
+        "train --program clustering --prior VampPrior --posterior FullCovarianceNormal",
+        "--prior VampPrior has no normals for clusters: name MixtureOfNormals, or leave --post",
+    ),
+    "a prior of the posterior, and it of the prior": (
+        "train --prior VampPrior --posterior SemiAmortized",
+        "--posterior SemiAmortized uses the prior, without an end: change one of the two",
     ),
     "two numbers of clusters": (
         "train --program clustering --program.clusters 3 --prior MixtureOfNormals",

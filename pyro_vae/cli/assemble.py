@@ -62,6 +62,13 @@ class NamedParts:
     def prior(self, latent: int, posterior: nn.Module | None = None, **options: Any) -> Any:
         if posterior is None:
             self._refuse("prior", "posterior", "is made of posteriors q(z|x)")
+        classes = {slot: class_of(slot, self.config[slot]) for slot in ("prior", "posterior")}
+        if "posterior" in asked(classes["prior"]) and "log_joint" in asked(classes["posterior"]):
+            named = {slot: kind.__name__ for slot, kind in classes.items()}
+            raise UsageError(
+                f"--prior {named['prior']} is made of the posterior, and --posterior "
+                f"{named['posterior']} uses the prior, without an end: change one of the two"
+            )
         return part("prior", self.config["prior"], latent=latent, posterior=posterior, **options)
 
     def likelihood(self, inputs: Shape) -> Likelihood:

@@ -72,9 +72,11 @@ class clustering(Family):
         try:
             count = len(clusters(prior).mixture_distribution.probs)
         except TypeError as error:
+            cure = "leave it out, or name MixtureOfNormals or VampPrior"
+            if isinstance(prior, VampPrior):
+                cure = f"name MixtureOfNormals, or leave --posterior {parts.named('posterior')} out"
             raise ValueError(
-                f"--prior {parts.named('prior')} has no clusters: leave it out, or name "
-                "MixtureOfNormals or VampPrior"
+                f"--prior {parts.named('prior')} has no normals for clusters: {cure}"
             ) from error
         if self.clusters not in (None, count):
             raise ValueError(

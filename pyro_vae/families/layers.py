@@ -12,6 +12,9 @@ from pyro_vae import evaluation
 from .grids import ACROSS, grid
 from .view import Finding, View
 
+#: A layer of fewer nats carries nothing; how the KL is let in slowly.
+UNUSED = 0.05
+SLOWLY = "--objective BetaELBO --objective.beta Linear --objective.beta.length 300"
 #: At most so many rows of the picture: of deeper hierarchies, evenly spread.
 ROWS = 8
 
@@ -21,7 +24,11 @@ def kl_of_layers(view: View) -> list[Finding]:
     found = evaluation.kl_per_site(*view.programs, *view.arguments)
     means = {name: float(found[name].mean()) for name in sorted(found, key=_number)}
     each = ", ".join(f"{name} {kl:.2f}" for name, kl in means.items())
-    return [Finding("kl_per_layer", means, f"KL of layers   {each} nats")]
+    text = f"KL of layers   {each} nats"
+    unused = [name for name, kl in means.items() if kl < UNUSED]
+    if unused and len(means) > 1:
+        text += f" ({' and '.join(unused)} unused: let the KL in slowly, {SLOWLY})"
+    return [Finding("kl_per_layer", means, text)]
 
 
 def kept_from_the_top(view: View) -> Iterator[tuple[str, Any]]:
