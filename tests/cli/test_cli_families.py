@@ -245,3 +245,17 @@ def test_few_labels_weigh_a_tenth_of_what_they_stand_for_and_at_least_ten():
     for labels, weight in ((20, 10.0), (10, 12.97)):
         built = built_from("--program", "semi_supervised", "--program.labels", labels, *NETS)
         assert built.vae.guide.auxiliary == pytest.approx(weight)
+
+
+def test_a_layer_that_is_not_used_is_told_with_what_helps():
+    built = built_from("--program", "hierarchical", *NETS, *LATENT, "--limit", 40)
+    with torch.no_grad():  # the ladder finds nothing of z1: what the model expects stays
+        last = built.vae.guide.posteriors[0].network.layers[-1]
+        last.weight.zero_()
+        last.bias[2:] = 30.0
+        built.vae.guide.posteriors[1].network.layers[-1].weight.mul_(10.0)
+    (finding,) = built.family.findings(built.view())
+    assert finding.value["z1"] < 0.05 < finding.value["z2"]
+    assert "(z1 unused: let the KL in slowly, --objective BetaELBO" in finding.line
+    words = finding.line.partition("slowly, ")[2].rstrip(")").split()
+    assert type(built_from(*words, *NETS, "--limit", 40).objective).__name__ == "BetaELBO"
