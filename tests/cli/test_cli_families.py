@@ -253,7 +253,7 @@ def test_a_layer_that_is_not_used_is_told_with_what_helps():
         last = built.vae.guide.posteriors[0].network.layers[-1]
         last.weight.zero_()
         last.bias[2:] = 30.0
-        built.vae.guide.posteriors[1].network.layers[-1].weight.mul_(10.0)
+        built.vae.guide.posteriors[1].network.layers[-1].bias[0] = 2.0
     (finding,) = built.family.findings(built.view())
     assert finding.value["z1"] < 0.05 < finding.value["z2"]
     assert "(z1 unused: let the KL in slowly, --objective BetaELBO" in finding.line
