@@ -12,9 +12,8 @@ from pyro_vae import evaluation
 from .grids import ACROSS, grid
 from .view import Finding, View
 
-#: A layer of fewer nats carries nothing; how the KL is let in slowly.
+#: A layer of fewer nats carries nothing.
 UNUSED = 0.05
-SLOWLY = "--objective BetaELBO --objective.beta Linear --objective.beta.length 300"
 #: At most so many rows of the picture: of deeper hierarchies, evenly spread.
 ROWS = 8
 
@@ -27,7 +26,11 @@ def kl_of_layers(view: View) -> list[Finding]:
     text = f"KL of layers   {each} nats"
     unused = [name for name, kl in means.items() if kl < UNUSED]
     if unused and len(means) > 1:
-        text += f" ({' and '.join(unused)} unused: let the KL in slowly, {SLOWLY})"
+        slowly = "--objective SiteBetaELBO" + "".join(
+            f" --objective.betas.{name} Linear --objective.betas.{name}.length 300"
+            for name in unused
+        )
+        text += f" ({' and '.join(unused)} unused: let the KL in slowly, {slowly})"
     return [Finding("kl_per_layer", means, text)]
 
 
