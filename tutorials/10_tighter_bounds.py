@@ -56,10 +56,10 @@ torch.manual_seed(0)
 #
 # The gap falls like $1/K$, and what stands before it is how far $q$ is from the posterior in the $\chi^2$ sense. Let us
 # check it where it is known: $z \sim \mathcal N(0, 1)$, $x = \theta z + \varepsilon$. For a normal posterior
-# $\mathcal N(\mu, \tau^2)$ and a normal guide $\mathcal N(m, s^2)$,
+# $\mathcal N(\mu, \tau^2)$ and a normal guide $\mathcal N(\mu_\phi, \sigma_\phi^2)$,
 #
-# $$ 1 + \chi^2 = \frac{s^2}{\tau \sqrt{2 s^2 - \tau^2}} \exp \frac{(\mu - m)^2}{2 s^2 - \tau^2}
-#    \quad\text{if } 2 s^2 > \tau^2, \text{ and } \infty \text{ otherwise.} $$
+# $$ 1 + \chi^2 = \frac{\sigma_\phi^2}{\tau \sqrt{2 \sigma_\phi^2 - \tau^2}} \exp \frac{(\mu - \mu_\phi)^2}{2 \sigma_\phi^2 - \tau^2}
+#    \quad\text{if } 2 \sigma_\phi^2 > \tau^2, \text{ and } \infty \text{ otherwise.} $$
 
 # %%
 theta, noise, observed = 0.9, 0.8, 1.3
@@ -161,7 +161,7 @@ axes[0].set(ylabel="nats (mean ± standard deviation)", ylim=(log_p - 0.8, log_p
 _ = axes[0].legend(frameon=False)
 
 # %% [markdown]
-# On the left the sandwich holds from a few dozen samples on. On the right $2 s^2 < \tau^2$: the true CUBO is infinite. Its estimate
+# On the left the sandwich holds from a few dozen samples on. On the right $2 \sigma_\phi^2 < \tau^2$: the true CUBO is infinite. Its estimate
 # starts *below* the evidence and climbs for ever, since the rare samples in the tails, where $p/q$ is huge, carry it. At no
 # $K$ does the number itself say so. An upper bound of this kind deserves trust when it has stopped rising, and the guide has
 # tails that cover the posterior's.
@@ -322,8 +322,8 @@ _ = ax.legend(frameon=False)
 # %% [markdown]
 # ## In training
 #
-# Does it matter? Hold a linear model fixed whose posterior is known, and train only the guide, with the same samples, the same
-# steps and the same learning rate. The bound is $\mathcal L_{64}$ throughout; in PIWAE the guide follows the mean of eight
+# Does it matter? Hold a linear model fixed whose posterior is known, and train only the guide, from three starts, with as many
+# samples, the same steps and the same learning rate. The bound is $\mathcal L_{64}$ throughout; in PIWAE the guide follows the mean of eight
 # $\mathcal L_8$ of the same samples instead. The measure is exact: $\mathrm{KL}(q(z \mid x) \,\|\, p(z \mid x))$.
 
 # %%
@@ -341,28 +341,31 @@ ways = {
     "DReG": ImportanceWeightedELBO(64, "dreg"),
     "PIWAE": PIWAE(8, 8),
 }
-left = {}
+starts = 1 if SMOKE else 3
+left = {name: [] for name in ways}
 for name, objective in ways.items():
-    torch.manual_seed(1)
-    student = linear.Guide(8, 4)
-    fit(
-        known, student, x, objective=objective, epochs=2 if SMOKE else 40, batch_size=20, lr=2e-2,
-        schedule="constant", progress=False,
-    )  # fmt: skip
-    with torch.no_grad():
-        q = dist.MultivariateNormal(student.mean(x), scale_tril=student.log_scale.exp().diag())
-        left[name] = kl_divergence(q, target).mean().item()
-    print(f"{name:9} leaves KL(q || p(z|x)) = {left[name]:.4f} nats")
-order = sorted(left, key=lambda name: left[name])
-assert SMOKE or order == ["ELBO", "PIWAE", "DReG", "pathwise"]
-assert SMOKE or left["pathwise"] > 2 * left["DReG"]
-assert SMOKE or left["PIWAE"] > 4 * left["ELBO"]
+    for seed in range(starts):
+        torch.manual_seed(seed + 1)
+        student = linear.Guide(8, 4)
+        fit(
+            known, student, x, objective=objective, epochs=2 if SMOKE else 40, batch_size=20, lr=2e-2,
+            schedule="constant", seed=seed, progress=False,
+        )  # fmt: skip
+        with torch.no_grad():
+            q = dist.MultivariateNormal(student.mean(x), scale_tril=student.log_scale.exp().diag())
+            left[name].append(kl_divergence(q, target).mean().item())
+    shown = ", ".join(f"{nats:.4f}" for nats in left[name])
+    print(f"{name:9} leaves KL(q || p(z|x)) = {shown} nats, from {starts} starts")
+for elbo, pathwise, dreg, piwae in zip(*left.values(), strict=True):  # of each start
+    assert SMOKE or pathwise > dreg + 0.5
+    assert SMOKE or pathwise > 5 * piwae
+    assert SMOKE or min(dreg, piwae) > 5 * elbo
 
 # %% [markdown]
-# The order is that of the theory, from the wrong end: the tightest bound with the pathwise gradient
-# leaves the worst guide, DReG does better with the same bound, the looser bound of PIWAE better
-# still. And the plain ELBO, the loosest of all, is far ahead: with 64 samples it has the same signal as with
-# one, and an eighth of the noise. (Here the guide can be exact; and more steps would bring the
+# From every start the order of the bounds is turned round. The tightest one with the pathwise gradient leaves
+# the worst guide, with DReG a better one, though how much better depends on the start, and the looser bound of
+# PIWAE a good one from all. And the plain ELBO, the loosest of all, is far ahead: with 64 samples it has the same
+# signal as with one, and an eighth of the noise. (Here the guide can be exact; and more steps would bring the
 # others on. But a step is what one pays for.)
 #
 # The lesson is not that tight bounds are bad. The *model* hears better with every sample, and what
@@ -375,7 +378,7 @@ assert SMOKE or left["PIWAE"] > 4 * left["ELBO"]
 # 1. Prove $\mathcal L_K \le \mathcal L_{K+1}$. (Average the logarithm over the $K + 1$ ways to leave one sample out.)
 # 2. Prove the safe upper bound: write its left side as $\log p(x)$ plus a divergence of the joint density of $z_{1:K}$ with
 #    a random place for the exact draw, from $\prod_k q(z_k)$.
-# 3. For a guide of width $s$ around the true mean, plot the exact $\chi^2$ against $s/\tau$. Where is it smallest, how fast does
+# 3. For a guide of scale $\sigma_\phi$ around the true mean, plot the exact $\chi^2$ against $\sigma_\phi/\tau$. Where is it smallest, how fast does
 #    it grow on each side, and what follows for the choice between too wide and too narrow?
 # 4. Move the guide to the exact posterior and repeat the measurement of signal and noise. What do the three estimators do there,
 #    and which of them has no noise at all?
