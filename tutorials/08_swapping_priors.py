@@ -157,30 +157,32 @@ for make in (standard, mixture, vamp, flow):
     )
 
 # %% [markdown]
-# The standard normal cannot pass the formula (it stays below, for narrow codes must be hit
-# precisely, and the encoder is not perfect). The others get most of the margin. The last column
-# says from where: their aggregate posteriors are close to their priors.
+# The standard normal cannot pass the formula (it stays below by what its encoder lacks of the
+# posterior). The others get most of the margin. The last column says from where: what is left of
+# the mismatch is a small part of that under the standard normal.
 
 # %%
 gain = {name: elbo - best_normal for name, (_, _, elbo, _) in runs.items()}
 margin = truth - best_normal
 assert gain["standard"] < 0.01  # a bound, and at most that; 50 samples of each of n leave 0.005
 for name in ("mixture", "vamp", "flow"):
-    assert SMOKE or 0.75 * margin < gain[name] < margin + 0.06
+    # Three seeds gave 0.76 of the margin or more, and a sixth of the mismatch or less.
+    assert SMOKE or 0.65 * margin < gain[name] < margin + 0.06
+    assert SMOKE or runs[name][-1] < runs["standard"][-1] / 4
 
 # %% tags=["thumbnail"] mystnb={"image": {"alt": "Codes of the four clusters under four priors, with the contours of each prior; only the standard normal does not follow them"}}
-figure, axes = plt.subplots(1, 4, figsize=(9, 2.9), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(9, 2.8), layout="constrained")
 for ax, (name, (model, guide, _, _)) in zip(axes, runs.items(), strict=True):
     with torch.no_grad():
         z = evaluation.encode(guide, x).sample()
-        plots.latent_scatter(
-            z, labels, prior_log_prob=lambda z, p=model.prior: p().log_prob(z), ax=ax, title=name
-        )
-    reach = 1.1 * z.abs().max().item()
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    ax.get_legend().remove()
-    if ax is not axes[0]:
-        ax.set_ylabel("")
+        side = torch.linspace(-1.2, 1.2, 241) * z.abs().max()
+        log_density = model.prior().log_prob(torch.cartesian_prod(side, side)).reshape(241, 241)
+    ax.scatter(*z.T, c=labels, s=3, cmap="tab10", vmax=9)
+    heights = log_density.max() + torch.tensor([0.01, 0.1, 0.5]).log()
+    ax.contour(side, side, log_density.T, heights, colors="k", linewidths=0.8, linestyles="-")
+    ax.set(title=name, xlabel="z[0]", aspect="equal")
+axes[0].set_ylabel("z[1]")
+_ = figure.suptitle("prior: lines at a half, a tenth and a hundredth of its peak", fontsize=10)
 
 # %% [markdown]
 # ## The best prior overfits
@@ -286,16 +288,16 @@ def mixture_of_digits(posterior):
 
 makers = {"standard": standard_of_digits, "mixture": mixture_of_digits, "vamp": vamp_of_digits}
 trained = {name: digit_programs(make) for name, make in makers.items()}
-results, mismatches = {}, {}
+log_p, kl, mismatch = {}, {}, {}
 for name, (model, own_guide) in trained.items():
-    results[name] = evaluation.evaluate(
-        model, own_guide, digits.test, particles=100, elbo_particles=1 if SMOKE else 10
-    )
-    mismatches[name] = evaluation.collapse_report(model, own_guide, digits.test).aggregate_kl
-    r = results[name]
+    programs = model, own_guide, digits.test
+    log_p[name] = evaluation.log_evidence(*programs, particles=100).log_evidence
+    report = evaluation.evaluate(*programs, particles=1, elbo_particles=1 if SMOKE else 10)
+    kl[name] = report.kl
+    mismatch[name] = evaluation.collapse_report(*programs).aggregate_kl
     print(
-        f"{name:9} NLL {r.nll:6.2f} ± {r.nll_stderr:.2f}, KL {r.kl:5.2f},"
-        f" KL(q(z) || p(z)) {mismatches[name]:5.2f}"
+        f"{name:9} NLL {-log_p[name].mean():6.2f}, KL {kl[name]:5.2f},"
+        f" KL(q(z) || p(z)) {mismatch[name]:5.2f}"
     )
 
 # %% mystnb={"image": {"alt": "Samples of digits from the standard normal, the mixture and the VampPrior"}}
@@ -307,16 +309,23 @@ for ax, (name, (model, _)) in zip(axes, trained.items(), strict=True):
 # %% [markdown]
 # The KL falls, the mismatch too, and the NLL hardly moves. That is no failure of the priors. The surgery
 # says how much there is to win while the networks stay as they are: the mismatch under the standard
-# normal, here about half a nat. The decoder is no affine map any more, and has bent the
-# standard normal into shape by itself. A learned prior pays where the decoder cannot do this, where
-# there are clusters or holes, or where the latent is small and every nat is needed. On MNIST the
-# project's benchmarks find half a nat.
+# normal, which is small here. The decoder is no affine map any more, and has bent the
+# standard normal into shape by itself.
 
 # %%
-won = results["standard"].nll - results["vamp"].nll
-print(f"the VampPrior wins {won:.2f} nats; the mismatch to be won was {mismatches['standard']:.2f}")
-assert SMOKE or results["vamp"].kl < results["standard"].kl
-assert SMOKE or -0.3 < won < mismatches["standard"] + 0.3
+print(f"the mismatch to be won was {mismatch['standard']:.2f} nats")
+for name in ("mixture", "vamp"):
+    won = log_p[name] - log_p["standard"]  # of the same digits
+    error = won.std() / len(won) ** 0.5
+    print(f"the {name} prior wins {won.mean():+.2f} ± {error:.2f} nats of log p(x)")
+    assert SMOKE or kl[name] < kl["standard"]
+    assert SMOKE or mismatch[name] < mismatch["standard"]
+    assert SMOKE or won.mean().abs() < mismatch["standard"]
+
+# %% [markdown]
+# A learned prior pays where the decoder cannot do this, as it could not with the four clusters: where the
+# mismatch is large. On MNIST, with forty latents, the project's benchmarks find that a VampPrior and a
+# flow are worth several nats, and more than any richer guide.
 
 # %% [markdown]
 # ## Exercises
