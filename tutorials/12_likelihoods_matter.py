@@ -197,7 +197,8 @@ _ = ax.legend(frameon=False, loc="lower right")
 
 # %% [markdown]
 # Too small a $\sigma$ buys reconstructions with KL; too large a one switches the latent off, and no
-# annealing will bring it back, for it is the optimum of the model that was written down.
+# annealing will bring it back, for that is the optimum of the model that was written down
+# ([chapter 7](07_posterior_collapse.py) has the threshold).
 #
 # ## Densities have units
 #
