@@ -12,7 +12,7 @@
 # 1. what a latent keeps when the label is given, and what the label was worth,
 # 2. a model of images that classifies, by Bayes' rule alone,
 # 3. the rest of a digit from its left half, several times, since the answer is not one image,
-# 4. how images without labels teach a classifier, and when they do.
+# 4. what images without labels teach a classifier, and when they mislead it.
 
 # %% tags=["remove-cell"]
 import os
@@ -132,14 +132,18 @@ log_p_x = log_p_x_given_y.logsumexp(-1) - math.log(10)
 found = evaluation.accuracy(log_p_x_given_y.softmax(-1), y_test[:n])
 print(f"classified by Bayes' rule: {found.overall:.0%} ± {found.stderr:.0%} are right")
 own = log_p_x_given_y.gather(-1, y_test[:n, None])[:, 0]
-print(
-    f"the model's own log p(x): {log_p_x.mean():.2f} nats; the label gains {(own - log_p_x).mean():.2f}"
-)
+gained = own - log_p_x  # log p(y|x) - log p(y)
+error = gained.std() / n**0.5
+print(f"the model's own log p(x): {log_p_x.mean():.2f} nats;")
+print(f"the label gains {gained.mean():.2f} ± {error:.2f} nats, of {math.log(10):.2f} at most")
 assert SMOKE or found.overall > 0.8
-assert (own - log_p_x).max() <= math.log(10) + 1e-4  # p(y|x) is at most one: exact, for each image
+assert gained.max() <= math.log(10) + 1e-4  # p(y|x) is at most one
+assert SMOKE or gained.mean() > 0.8 * math.log(10)
 
 # %% [markdown]
-# Within *one* model the label gains at most $\log 10$, for each image, as it must.
+# Within *one* model the label gains $\log p(y \mid x) + \log 10$, which is at most $\log 10$ for each image, as
+# it must. That it gains most of that is no matter of algebra: a model that knew no more of a class
+# than its share would gain nothing, one that was surely wrong would lose.
 #
 # ## Half an image behind the bar
 #
@@ -271,9 +275,9 @@ torch.set_default_dtype(torch.float32)
 
 
 # %%
-def few(each):
+def few(each, seed):
     """Labels of which so many of each class are told, chosen at random; the others -1."""
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     told = torch.full_like(y, -1)
     for k in range(10):
         rows = order[y[order] == k][:each]
@@ -304,27 +308,31 @@ def by_all_images(told):
         posteriors.DiagonalNormal(MLP(64 + 10, 2 * latent, [128])),
         auxiliary=60.0,
     )
-    fit(model, guide, (x, told), epochs=1 if SMOKE else 60, batch_size=100, lr=3e-3, progress=False)
+    fit(model, guide, (x, told), epochs=1 if SMOKE else 40, batch_size=200, lr=5e-3, progress=False)
     return model, evaluation.accuracy(evaluation.classify(guide, x_test), y_test).overall
 
 
-gains = {}
+gains, draws = {}, 1 if SMOKE else 3
 for each in (1, 10):
-    told = few(each)
-    alone = by_labels_alone(told)
-    semi, with_all = by_all_images(told)
-    gains[each] = with_all - alone
-    print(
-        f"{each:2d} labels a class: {alone:.0%} right with them alone, {with_all:.0%} with all images"
-    )
-assert SMOKE or gains[10] > 0.01
-assert SMOKE or gains[1] < gains[10]
+    found = []
+    for seed in range(draws):
+        told = few(each, seed)
+        alone = by_labels_alone(told)
+        semi, with_all = by_all_images(told)
+        found.append(with_all - alone)
+        print(f"{each:2d} labels a class: {alone:.1%} right with them alone, "
+              f"{with_all:.1%} with all images")  # fmt: skip
+    gains[each] = torch.tensor(found)
+for each, gain in gains.items():
+    print(f"{each:2d} labels a class: {', '.join(f'{g:+.1%}' for g in gain)} by the other images")
+assert SMOKE or gains[1].mean() < 0 < gains[10].mean()
 
 # %% [markdown]
-# With ten labels of each, the images without labels add some points to what the labels teach. With one
-# of each they do not: the one example may be an odd one, and the model then names a wrong part of its
-# images by it, with more confidence than the classifier alone would. What has $y$ become, with ten? A row
-# is one $z$ again, a column one value of $y$, whose meaning came from a hundred labels.
+# With ten labels of each the images without labels add a little: in any one draw of the labels less than
+# so few test digits can tell from nothing, on average something. With one of each they *cost*, and at best
+# do nothing. The one example may be an odd one, and whatever part of the images looks like it gets its
+# name. What has $y$ become, with ten? A row is one $z$ again, a column one value of $y$, whose meaning
+# came from a hundred labels.
 
 # %% mystnb={"image": {"alt": "Digits drawn by the semi-supervised model: each row one style, each column one value of the class latent"}}
 z = styles.repeat_interleave(10, 0)
@@ -344,8 +352,8 @@ _ = plots.images(drawn, columns=10, title="semi-supervised: a row is one z, a co
 # 2. Show that $\mathbb E[\log p(x \mid y) - \log p(x)] = I(x; y)$ under the true distribution. May the
 #    average be above $\log 10$ for two models that were trained apart?
 # 3. Set `auxiliary=0`. Explain why the classifier still learns, and from which examples.
-# 4. Let `few` take the first images of each class in place of random ones. Is there still a gain? How many
-#    draws of the labels would you want to see before you claim one?
+# 4. How many draws of the labels would you want to see before you claim a gain with ten of each? Estimate
+#    it from the three, then make them. Where between one label and ten does the loss turn into a gain?
 # 5. Build M1 + M2: train a VAE, give its means to a semi-supervised program with a normal likelihood.
 #    When should it beat M2 alone?
 #
