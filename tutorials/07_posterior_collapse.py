@@ -52,17 +52,17 @@ torch.manual_seed(0)
 # $w^2 = \lambda - \sigma^2$. If $\lambda < \sigma^2$ it is the maximum, and the only one: noise alone explains more variance than the
 # data have, so a latent would only make it worse.
 #
-# That is maximum likelihood. Now the bound, with the linear guide $q(z \mid x) = \mathcal N(vx, d^2)$. Its mean over the
+# That is maximum likelihood. Now the bound, with the linear guide $q(z \mid x) = \mathcal N(vx, \sigma_\phi^2)$. Its mean over the
 # data needs nothing but $\lambda$.
 
 
 # %%
-def elbo(w, v, log_d, variance, noise):
+def elbo(w, v, log_scale, variance, noise):
     """E_x[E_q log p(x|z) - KL(q || p(z))] for x of this variance."""
-    d2 = (2 * log_d).exp()
-    misses = (1 - w * v) ** 2 * variance + w**2 * d2
+    q_variance = (2 * log_scale).exp()
+    misses = (1 - w * v) ** 2 * variance + w**2 * q_variance
     reconstruction = -misses / (2 * noise) - math.log(2 * math.pi * noise) / 2
-    kl = (v**2 * variance + d2 - 1) / 2 - log_d
+    kl = (v**2 * variance + q_variance - 1) / 2 - log_scale
     return reconstruction - kl
 
 
@@ -73,9 +73,9 @@ def evidence(w, variance, noise):
 
 w = torch.linspace(-2.2, 2.2, 201, dtype=torch.float64)
 noise = 1.0
-best_v, best_log_d = w / (w**2 + noise), 0.5 * torch.log(noise / (w**2 + noise))
+best = w / (w**2 + noise), 0.5 * torch.log(noise / (w**2 + noise))  # v, log_scale
 gap = max(
-    float((evidence(w, variance, noise) - elbo(w, best_v, best_log_d, variance, noise)).abs().max())
+    float((evidence(w, variance, noise) - elbo(w, *best, variance, noise)).abs().max())
     for variance in (0.5, 1.0, 3.0)
 )
 print(f"with the best guide, the bound differs from the evidence by at most {gap:.1e}")
@@ -94,7 +94,7 @@ _ = ax.legend(frameon=False)
 # %% [markdown]
 # The guide's best answer to each $w$ makes the bound equal to the evidence, so that a maximum of one is
 # a maximum of the other. But training moves $w$ and $v$ *together* and might get stuck where the guide's best answer has
-# not been found yet. Look at the collapsed point $w = v = 0$, $d = 1$ itself. Its gradient is zero, always: the decoder
+# not been found yet. Look at the collapsed point $w = v = 0$, $\sigma_\phi = 1$ itself. Its gradient is zero, always: the decoder
 # learns nothing as the guide says nothing, and the other way round. The Hessian in $(w, v)$ is
 #
 # $$ \begin{pmatrix} -1/\sigma^2 & \lambda/\sigma^2 \\ \lambda/\sigma^2 & -\lambda \end{pmatrix}, $$
@@ -127,9 +127,7 @@ for variance in (0.25, 0.8, 1.25, 4.0):
 eigenvalues = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25])
 generator = torch.Generator().manual_seed(0)
 raw = torch.randn(1000, 5, generator=generator)
-raw = raw - raw.mean(0)
-factor = torch.linalg.cholesky(torch.cov(raw.T, correction=0))
-white = torch.linalg.solve_triangular(factor, raw.T, upper=False).T  # covariance I, exactly
+white = 1000**0.5 * torch.linalg.svd(raw - raw.mean(0), full_matrices=False).U  # covariance I
 rotation = torch.linalg.qr(torch.randn(5, 5, generator=generator)).Q
 x = (white * eigenvalues.sqrt()) @ rotation.T
 epochs = 2 if SMOKE else 100
@@ -380,7 +378,8 @@ for name, options in cures.items():
 # %% mystnb={"image": {"alt": "Left: the KL by epoch for the plain ELBO and each cure; right: what each model's latent says, and the evidence it misses"}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for name, (_, _, history) in table.items():
-    left.plot(history["epoch"], history["kl"], label=name)
+    dashed = "--" if name == "aggressive" else "-"  # it lies on the plain ELBO's
+    left.plot(history["epoch"], history["kl"], dashed, label=name)
 left.set(xlabel="epoch", ylabel="KL, nats per example", ylim=(0, 1.9))
 left.legend(frameon=False, fontsize=8, ncols=2, loc="upper right")
 places = torch.arange(len(table))
