@@ -124,7 +124,7 @@ assert SMOKE or (error - least < 1e-5 and same_space > 0.9999)
 assert SMOKE or cosines(W).min() < 0.9
 
 # %% [markdown]
-# The subspace to six digits, and the axes not at all. Nor is there any answer to the question how
+# The subspace to all the digits shown, and the axes not at all. Nor is there any answer to the question how
 # probable a digit is: the autoencoder is no model of $x$.
 #
 # ## Probabilistic principal component analysis
@@ -160,7 +160,7 @@ with torch.no_grad():
 # %% [markdown]
 # ## The linear variational autoencoder
 #
-# Give the same model a guide as a VAE has it: $q(z \mid x) = \mathcal N(V (x - c), D)$ with $D$ **diagonal**. It
+# Give the same model a guide as a VAE has it: $q(z \mid x) = \mathcal N(V (x - c), D)$ with $D = \operatorname{diag} \sigma_\phi^2$ **diagonal**. It
 # can be exact only if the posterior's precision $M / \sigma^2$ is diagonal, which is to say, if the columns of
 # $W$ are orthogonal. So the ELBO is not blind: among all the rotations that the likelihood cannot tell
 # apart it prefers those that the guide can follow ([chapter 3](03_why_joint.py) has the size of the gap).
@@ -338,6 +338,8 @@ decoders = list(worth.values())[:2]
 encoders = list(worth.values())[2:]
 assert SMOKE or all(nats > 5 * error for nats, error in decoders)
 assert SMOKE or max(abs(nats) for nats, _ in encoders) < min(nats for nats, _ in decoders) / 2
+assert SMOKE or gain.mean() > 1.5 * max(nats for nats, _ in decoders)  # the noise of each pixel
+assert SMOKE or log_p["linear", "linear"].mean() - elbos["linear", "linear"] < 0.5
 
 # %% mystnb={"image": {"alt": "Held-out log-likelihood of six models as points with error bars: PCA far below factor analysis, which equals the linear VAEs, and the two with a nonlinear decoder above"}}
 shown = {
