@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from pyro_vae import training
 
 from .build import Built
+from .errors import warn
 from .folder import RunFolder
 from .make import foreign_classes
 from .pictures import draw
@@ -70,3 +71,16 @@ def fit(built: Built, folder: RunFolder, options: Namespace, resume: bool) -> No
     )
     # The rows as the checkpoint has them: a killed process may have left some unwritten.
     history.to_csv(folder.history)
+    _say_where_it_stopped(built, history)
+
+
+def _say_where_it_stopped(built: Built, history: training.History) -> None:
+    """A remark where the weights are early ones, by a measure that was not what was maximised."""
+    best, epochs = history.best_epoch, len(history)
+    kind = type(built.objective).__name__
+    if not built.config["restore_best"] or best is None or kind == "ELBO" or 2 * best > epochs:
+        return
+    warn(
+        f"the weights are those of epoch {best} of {epochs}, the best by the plain ELBO, which is "
+        f"not what {kind} maximises: --restore_best false ends with the last"
+    )

@@ -190,3 +190,13 @@ def test_images_of_odd_sizes_go_through_convolutions(command):
 def test_train_tells_of_progress_on_stderr_alone(command):
     result = command.good("train", *TINY)
     assert "epoch 1/1  ELBO" in result.err and "epoch" not in result.out
+
+
+def test_early_weights_of_another_aim_are_told(command):
+    # A KL that costs nothing grows without end, and the plain ELBO is best at once.
+    words = ["--objective", "BetaELBO", "--objective.beta", 0, "--lr", 0.05, *TINY, "--epochs", 12]
+    told = command.good("train", *words, "--out", "early").err
+    assert "which is not what BetaELBO maximises: --restore_best false" in told
+    assert "plain" not in command.good("train", *words, "--restore_best", "false").err
+    words[1:4] = ["ELBO"]
+    assert "plain" not in command.good("train", *words, "--out", "third").err
