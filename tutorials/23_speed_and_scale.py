@@ -297,9 +297,8 @@ axes.xaxis.set_minor_formatter(LogFormatter())
 axes.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# The dots of one contender are spread over more than the distance between two contenders. Had we
-# compared two single times, the answer would have been a coin's. The marks are what is left when the
-# machine is left out.
+# Wherever the dots of one contender reach those of another, two single times would have given a coin's
+# answer. The marks are what is left when the machine is left out.
 #
 # ## What compiles anew
 #
@@ -417,8 +416,8 @@ _ = axes.legend(frameon=False)
 #
 # ## On a GPU
 #
-# A GPU does the arithmetic of such a step in some microseconds. What is left is Python, so the fixed cost
-# is *all* of the time, unless it is taken out. There the compiled step becomes one CUDA graph: forward,
+# A GPU does the arithmetic of such a step in some tens of microseconds. The rest is Python, so the fixed cost
+# is nearly *all* of the time, unless it is taken out. There the compiled step becomes one CUDA graph: forward,
 # backward and the optimiser are recorded with their memory, and a step is a single launch. Two things
 # follow.
 #
@@ -427,18 +426,6 @@ _ = axes.legend(frameon=False)
 # - Clocks must wait. A launch returns before its work is done, so the time of a loop without a
 #   synchronisation is the time to *ask* for the work. `wait()` above is there for that.
 #
-# The cell that follows runs on what this page was made on, and says what that was.
-
-# %%
-contenders = {
-    "asked for": lambda: compiled.step(x),
-    "done": lambda: (compiled.step(x), wait()),
-}
-asked = interleaved(contenders, rounds=2 if SMOKE else 10)
-for name, each in asked.items():
-    print(f"on {device}, a step {name}: {min(each):.2f} ms")
-
-# %% [markdown]
 # ## When is it worth it?
 #
 # Compiling takes some seconds. It pays after as many steps as it saves milliseconds to make up for them,
