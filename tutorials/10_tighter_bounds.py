@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10. Tighter bounds
 #
-# The ELBO is one way to put Jensen's inequality to use, and not the tightest. Average $K$ weights inside the
+# The ELBO of [chapter 1](01_the_evidence_lower_bound.py) is one way to put Jensen's inequality to use, and not the tightest. Average $K$ weights inside the
 # logarithm and the bound rises towards the evidence. Average their squares and a bound comes down from *above*.
 # So we can know a number that nobody can compute, to the precision that we pay for.
 #
@@ -286,7 +286,7 @@ assert SMOKE or -0.75 < slope(phi_snr) < -0.3
 #
 # in which $\log q$ is differentiated through $z$ alone. It has the same expectation. Its terms carry the *squares* of the weights, which
 # are of size $1/K^2$, so the noise shrinks as fast as the signal, and faster. Leaving the score out *without* squaring the weights is another
-# estimator, "sticking the landing"; it is right for one sample, and biased for more.
+# estimator, "sticking the landing" of [chapter 4](04_the_reparameterisation_trick.py); it is right for one sample, and biased for more.
 
 # %%
 n = 500 if SMOKE else 20_000

@@ -142,7 +142,7 @@ assert SMOKE or right_one.kl > 2 * wrong.kl
 
 # %% [markdown]
 # The constant was worth tens of nats, and most of the latent's information: the cross-entropy VAE is a
-# $\beta$-VAE whose author did not choose $\beta$. (The other honest way is to binarise, as
+# $\beta$-VAE ([chapter 6](06_reconstruction_and_regularisation.py)) whose author did not choose $\beta$. (The other honest way is to binarise, as
 # `digits.binarized()` does: then the data are bits, and the Bernoulli is right.)
 #
 # ## The noise scale is a weight on the KL

@@ -115,7 +115,7 @@ _ = plots.images(in_every_class, columns=10, title="a row is one z, a column one
 # $$ p(y \mid x) = \frac{p(y)\, p(x \mid y)}{\sum_{y'} p(y')\, p(x \mid y')}, $$
 #
 # and the sum in the denominator is the evidence of a model of $x$ alone. Ten estimates of
-# $\log p(x \mid y)$ for each test image:
+# $\log p(x \mid y)$ for each test image, by importance weights ([chapter 10](10_tighter_bounds.py)):
 
 # %%
 n, particles = (50, 5) if SMOKE else (300, 50)
@@ -214,7 +214,7 @@ assert torch.equal(filled[..., known], x_test[some][:, known].expand(4, -1, -1))
 #
 # Now put $y$ into the model. With a label, $y$ is observed, and the bound is one on $\log p(x, y)$; without,
 # it is a latent of ten values, and the bound is one on $\log p(x)$, in which the sum over $y$ can be taken
-# exactly:
+# exactly ([chapter 11](11_when_gradients_do_not_flow.py)):
 #
 # $$ \log p(x) \ge \sum_y q(y \mid x)\, \big[\mathcal L(x, y) - \log q(y \mid x)\big], \qquad
 #    \mathcal L(x, y) \le \log p(x, y). $$

@@ -160,7 +160,8 @@ _ = right.legend(frameon=False, loc="lower left")
 #
 # From the top down, each term is a KL: $q(z_l \mid z_{l+1}, x)$ against $p(z_l \mid z_{l+1})$ at the same $z_{l+1}$. From
 # the bottom up the guide draws $z_2$ *from* $z_1$, and the term of $z_1$ compares $q(z_1 \mid x)$ with a prior whose
-# parent was inferred from $z_1$ itself. Only the sum is a KL; a single term may be negative.
+# parent was inferred from $z_1$ itself. Only the sum is a KL; a single term may be negative, and the
+# closed form of $z_1$'s is wrong there ([chapter 5](05_two_elbos.py)).
 
 # %%
 for name, guide in (("top down", top_down), ("bottom up", bottom_up)):
@@ -227,7 +228,8 @@ def with_stream(latent=4, stream=48):
 # %% [markdown]
 # And two ways to train beside the plain bound. *Layer-wise warm-up* gives the KL of each layer a weight that rises from zero to
 # one, for the upper layers more slowly: they are let in first and charged for last. *Free nats that fall*
-# grant every layer so many nats for nothing, many at first and few at last. While a layer is below its
+# (free bits, as in [chapter 7](07_posterior_collapse.py)) grant every layer so many nats for nothing, many at
+# first and few at last. While a layer is below its
 # allowance, using it costs nothing and gains what it can; so every layer learns to say *something*
 # before it is asked to pay.
 

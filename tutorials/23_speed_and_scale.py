@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 23. Speed and scale
 #
-# A probabilistic program is explicit: every distribution is an object, every site a message that passes
+# A probabilistic program is explicit ([chapter 2](02_two_programs.py)): every distribution is an object, every site a message that passes
 # through a stack of handlers. What does that cost? This chapter takes a training step apart, shows where
 # its time goes, and takes out what is not arithmetic.
 #
