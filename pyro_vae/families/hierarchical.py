@@ -19,6 +19,9 @@ from .view import Finding, View
 class hierarchical(Family):
     """Latents in layers, z1 nearest the data: p(zL) ... p(z1|z2) p(x|z1).
 
+    A layer may stay unused: the report says so. Letting its KL in slowly helps, as with
+    --objective SiteBetaELBO --objective.betas.z1 Linear --objective.betas.z1.length 300.
+
     Burda, Grosse and Salakhutdinov 2016, *Importance Weighted Autoencoders*; Sønderby, Raiko,
     Maaløe, Sønderby and Winther 2016, *Ladder Variational Autoencoders*.
 
