@@ -338,9 +338,9 @@ print(
     f"all that there is to know of z: {information:.2f} nats; r learned {learned:.2f}, true {dispersion}"
 )
 
-assert SMOKE or shortfall["Poisson"] > 2 > 0.3 > shortfall["negative binomial"]
-assert SMOKE or kl["Poisson"] > information + 1
-assert SMOKE or kl["negative binomial"] < information + 0.3
+surplus = {name: value - information for name, value in kl.items()}
+assert SMOKE or shortfall["Poisson"] > max(2, 5 * shortfall["negative binomial"])
+assert SMOKE or surplus["Poisson"] > max(1, 3 * surplus["negative binomial"])
 assert SMOKE or abs(learned - dispersion) < 0.3
 
 # %% mystnb={"image": {"alt": "Bars: how far Poisson and negative binomial models fall short of the true log evidence, and the KL of each beside the true information"}}
@@ -354,7 +354,8 @@ _ = right.legend(frameon=False)
 
 # %% [markdown]
 # The Poisson has no room for the wobble, so the *latent* must explain it. Its KL is larger than all that
-# the data say of the true latent: what it reports beyond that is noise, dressed as structure. In a
+# the data say of the true latent: what it reports beyond that is noise, dressed as structure. (That of the
+# right family is larger only by what its guide lacks.) In a
 # study of cells or customers, those would be found, named, and not replicated. A latent is only as
 # trustworthy as the noise model beneath it.
 #
