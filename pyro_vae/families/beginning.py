@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+#: Examples that k-means looks at, at most: a run begins again whenever it is opened.
+ENOUGH = 3000
+
 
 def mean_of(q: Any) -> Tensor | None:
     """The mean of a distribution, ``None`` where it has none in closed form."""
@@ -19,6 +22,8 @@ def mean_of(q: Any) -> Tensor | None:
 
 def typical(x: Tensor, count: int) -> Tensor:
     """The examples nearest to the centres that k-means finds, ``(count, *event)``.
+
+    Of many examples some are looked at, chosen at random.
 
     Raises ``ValueError`` for more clusters than examples.
 
@@ -32,6 +37,9 @@ def typical(x: Tensor, count: int) -> Tensor:
         raise ValueError(
             f"--program.clusters {count}: there are only {len(x)} examples to begin with"
         )
+    enough = max(ENOUGH, 10 * count)
+    if len(x) > enough:
+        x = x[torch.randperm(len(x))[:enough].to(x.device)]
     flat = x.flatten(1).numpy(force=True)
     seed = int(torch.randint(2**31, ()))
     with warnings.catch_warnings():

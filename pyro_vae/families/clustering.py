@@ -91,7 +91,7 @@ class clustering(Family):
     def begin(self, programs: VAE, x: Tensor, *others: Tensor) -> None:
         model: Any = programs.model
         prior = model.prior
-        first = typical(x[:10_000], len(clusters(prior).mixture_distribution.probs))
+        first = typical(x, len(clusters(prior).mixture_distribution.probs))
         if isinstance(prior, VampPrior):
             prior.initialize(first)
         elif isinstance(prior, MixtureOfNormals):

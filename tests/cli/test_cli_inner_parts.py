@@ -101,7 +101,7 @@ def test_a_file_may_leave_the_base_out_too(tmp_path):
         (["--posterior.steps", "1.5"], "--posterior.steps takes a whole number, not '1.5'"),
         (["--posterior.steps", "-1"], "--posterior SemiAmortized: steps is at least 0"),
         (["--config", "no.yaml"], "--config: there is no file no.yaml"),
-        (["--prior", "VampPrior"], "a part of the programs uses itself, as a VampPrior"),
+        (["--prior", "VampPrior"], "--posterior SemiAmortized uses the prior, without an end"),
     ],
 )
 def test_what_is_wrong_is_told(command, words, line):
