@@ -27,7 +27,7 @@ class linear(Family):
     """Linear maps and normal noise: probabilistic PCA and factor analysis, known exactly.
 
     Beside the bound that is reached stand the exact log-likelihood of that model, and that of the
-    best one, which needs no training.
+    best one, which needs no training. Its few parameters bear a high rate, --lr 0.01.
 
     Tipping and Bishop 1999, *Probabilistic Principal Component Analysis*; Rubin and Thayer 1982,
     *EM Algorithms for ML Factor Analysis*.
