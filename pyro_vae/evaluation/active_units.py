@@ -56,6 +56,9 @@ def active_units(
     averaged over ``particles`` runs of the guide, and what their spread adds to the variance is
     taken off again.
 
+    Where the aggregate posterior is about standard normal, a unit that just passes 0.01 carries
+    0.005 nats, :math:`-\tfrac12\log(1 - 0.01)`: look at :func:`kl_per_dimension` too.
+
     Burda, Grosse and Salakhutdinov 2016, *Importance Weighted Autoencoders*, section 5.
 
     Args:
