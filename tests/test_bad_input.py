@@ -258,6 +258,14 @@ TABLE = {
         "train --objective BetaELBO --objective.beta banana",
         "--objective.beta takes a number or a Schedule, not 'banana'; choose from ",
     ),
+    "no number either": (
+        "train --objective BetaELBO --objective.beta 1.2.3",
+        "--objective.beta takes a number or a Schedule, not '1.2.3'; choose from ",
+    ),
+    "a schedule of no module": (
+        "train --objective BetaELBO --objective.beta absent.Steps",
+        "--objective.beta: there is no module absent to import Steps from; PYTHONPATH=. adds",
+    ),
     "a schedule without a length": (
         "train --objective BetaELBO --objective.beta Linear",
         "Linear needs --objective.beta.length",

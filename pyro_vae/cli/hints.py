@@ -49,7 +49,7 @@ def refusal(option: str, hint: Any, value: Any) -> str:
     if get_origin(hint) is Literal:
         return f"{option}: {shown} is not one of {', '.join(map(str, get_args(hint)))}"
     known = [k.__name__ for base in _classes(hint) for k in _below(base) if _public(k)]
-    listed = f"; choose from {', '.join(known)}" if known and get_origin(hint) in _UNIONS else ""
+    listed = f"; choose from {', '.join(known)}" if known and get_origin(hint) in UNIONS else ""
     return f"{option} takes {in_words(hint)}, not {shown}{listed}"
 
 
@@ -87,9 +87,19 @@ def named_class(hint: Any, value: Any) -> type | None:
     return next((kind for kind in kinds if kind.__name__ == value), None)
 
 
+def is_path(value: str) -> bool:
+    """Whether a word may be the import path of a class.
+
+    >>> is_path("my.schedules.Steps"), is_path("1.2.3")
+    (True, False)
+    """
+    first, *others = value.split(".")
+    return bool(others) and all(map(str.isidentifier, (first, *others)))
+
+
 def _may_stand(hint: Any, value: str) -> bool:
     """Whether a word may be one of what an option takes that takes more than plain values."""
-    if get_origin(hint) not in _UNIONS or not _classes(hint) or "." in value or value[:1] == "{":
+    if get_origin(hint) not in UNIONS or not _classes(hint) or is_path(value) or value[:1] == "{":
         return True
     for part in filter(is_plain, get_args(hint)):
         try:
@@ -124,15 +134,15 @@ def is_plain(hint: Any) -> bool:
     return get_origin(hint) in _GENERIC and all(map(is_plain, get_args(hint)))
 
 
-_UNIONS = (Union, types.UnionType)
-_GENERIC = (*_UNIONS, list, tuple, dict, Sequence)
+UNIONS = (Union, types.UnionType)
+_GENERIC = (*UNIONS, list, tuple, dict, Sequence)
 
 
 def _alternatives(hint: Any) -> list[str]:
     if hint is type(None):
         return []
     origin, inner = get_origin(hint), get_args(hint)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return [word for part in inner for word in _alternatives(part)]
     if origin is Literal:
         return [repr(value) for value in inner]

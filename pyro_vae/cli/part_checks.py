@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from .errors import UsageError, did_you_mean
-from .hints import Misfit, adapt, refusal
+from .hints import UNIONS, Misfit, adapt, is_path, is_plain, refusal
 from .parts import (
     ELSEWHERE,
     PROVIDED,
@@ -85,6 +85,10 @@ def check_value(hint: Any, value: Any, shown: str, typed: bool) -> None:
         return
     if get_origin(hint) is dict and not isinstance(value, Mapping) and value.strip()[:1] != "{":
         raise UsageError(refusal(shown, hint, value))
+    path = str(value)
+    named = not is_plain(hint) and get_origin(hint) in UNIONS and is_path(path)
+    if named and find_class(path) is None:
+        raise UsageError(f"{shown}: {_why_not(*path.rpartition('.')[::2])}")
     try:
         adapt(hint, value, typed)
     except Misfit:
